@@ -1,0 +1,27 @@
+# What all targets of lpsmd share: C++20, warnings are errors, no global flags.
+
+function(lpsmd_compile_options target)
+  target_compile_features(${target} PRIVATE cxx_std_20)
+  target_include_directories(${target} PRIVATE "${PROJECT_SOURCE_DIR}/cpp")
+  target_compile_options(${target} PRIVATE -Wall -Wextra -Wpedantic -Wshadow -Werror)
+  if(LPSMD_SANITIZE)
+    target_compile_options(${target} PRIVATE -fsanitize=address,undefined -fno-omit-frame-pointer)
+    target_link_options(${target} PRIVATE -fsanitize=address,undefined)
+  endif()
+endfunction()
+
+# A static library of one room, linked into the modules below.
+function(lpsmd_library target)
+  add_library(${target} STATIC ${ARGN})
+  lpsmd_compile_options(${target})
+endfunction()
+
+# A library that a host program loads: NAME.so in the Python package.
+function(lpsmd_module target name)
+  add_library(${target} MODULE ${ARGN})
+  lpsmd_compile_options(${target})
+  set_target_properties(${target} PROPERTIES PREFIX "" OUTPUT_NAME "${name}")
+  # LAMMPS closes plugins on `clear` and when one of two instances ends: code in use must stay mapped.
+  target_link_options(${target} PRIVATE -Wl,-z,nodelete)
+  install(TARGETS ${target} LIBRARY DESTINATION lpsmd)
+endfunction()

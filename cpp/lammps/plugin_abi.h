@@ -1,0 +1,23 @@
+#pragma once
+
+// The registration structure of LAMMPS plugins. LAMMPS' binary distributions leave lammpsplugin.h out,
+// so its layout (stable since 2021) is declared here.
+
+extern "C" {
+typedef void *(*lammpsplugin_factory1)(void *);
+
+struct lammpsplugin_t {
+  const char *version;
+  const char *style;
+  const char *name;
+  const char *info;
+  const char *author;
+  union {
+    lammpsplugin_factory1 v1;
+    void *v2;
+  } creator;
+  void *handle;
+};
+
+typedef void (*lammpsplugin_regfunc)(lammpsplugin_t *, void *);
+}

@@ -1,0 +1,230 @@
+#include "model/session.h"
+
+#include <torch/csrc/inductor/aoti_torch/c/shim.h>
+#include <torch/headeronly/version.h>
+#include <torch/script.h>
+#include <torch/torch.h>
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <mutex>
+#include <utility>
+
+#include "core/edge_forces.h"
+#include "core/error.h"
+#include "core/text.h"
+
+namespace lpsmd {
+
+namespace {
+
+constexpr auto kPassportFile = "lpsmd.json";
+
+// The first calls of a TorchScript program profile and specialise it: they cost up to a second each and
+// belong to the load, not to the first time steps.
+constexpr int kWarmUpCalls = 3;
+
+/// Twin of SELF_TEST_TOLERANCES in python/lpsmd/models/contract.py.
+struct Tolerance {
+  double force_eV_per_A;
+  double energy_eV_per_atom;
+};
+
+Tolerance tolerance_of(const std::string &dtype)
+{
+  if (dtype == "float64") return {1e-7, 1e-8};
+  return {5e-4, 1e-4};
+}
+
+torch::Device choose_device(const DeviceChoice &choice)
+{
+  static const std::vector<std::string> known = {"auto", "cpu", "cuda"};
+  if (std::find(known.begin(), known.end(), choice.request) == known.end())
+    throw Error("device '" + choice.request + "' is unknown; did you mean '" + nearest_word(choice.request, known) +
+                "'? Known: " + join(known));
+  const auto gpus = static_cast<int>(torch::cuda::device_count());
+  if (choice.request == "cpu" || (choice.request == "auto" && gpus == 0)) return torch::kCPU;
+  if (gpus == 0)
+    throw Error(std::string("device cuda was asked for, but this torch (") + TORCH_VERSION +
+                ") sees no CUDA device: use 'device cpu', or install a CUDA build of torch and check nvidia-smi");
+  return {torch::kCUDA, static_cast<c10::DeviceIndex>(choice.local_rank % gpus)};
+}
+
+/// CPU arrays are viewed, not copied, where the program runs on the CPU.
+template <typename T>
+torch::Tensor tensor_view(std::span<const T> values, torch::ScalarType type, const torch::Device &device)
+{
+  auto view = torch::from_blob(const_cast<T *>(values.data()), {static_cast<std::int64_t>(values.size())}, type);
+  return view.to(device);
+}
+
+std::span<const double> span_of(const torch::Tensor &tensor)
+{
+  return {tensor.const_data_ptr<double>(), static_cast<std::size_t>(tensor.numel())};
+}
+
+/// The headers this was compiled with and the library that was loaded must be of one torch.
+void check_torch_version()
+{
+  const std::uint64_t found = aoti_torch_abi_version();
+  if (found == TORCH_ABI_VERSION) return;
+  const auto byte = [&](int shift) { return std::to_string((found >> shift) & 0xff); };
+  throw Error("lpsmd was built for torch " TORCH_VERSION ", but torch " + byte(56) + "." + byte(48) + "." + byte(40) +
+              " was loaded: install torch==" TORCH_VERSION ", or install lpsmd again beside this torch");
+}
+
+/// Shapes differ from step to step: kernels must be specialised for none of them.
+void allow_dynamic_shapes()
+{
+  static std::once_flag once;
+  std::call_once(once, [] {
+    torch::jit::FusionStrategy strategy{{torch::jit::FusionBehavior::DYNAMIC, 3}};
+    torch::jit::setFusionStrategy(strategy);
+  });
+}
+
+}  // namespace
+
+struct ModelSession::Backend {
+  Passport passport;
+  torch::jit::Module program;
+  torch::Device device;
+  torch::Tensor atom_energies, edge_gradients;
+  double self_test_error = 0.0;
+};
+
+ModelSession::ModelSession(std::unique_ptr<Backend> backend) : backend_(std::move(backend)) {}
+ModelSession::ModelSession(ModelSession &&) noexcept = default;
+ModelSession &ModelSession::operator=(ModelSession &&) noexcept = default;
+ModelSession::~ModelSession() = default;
+
+ModelSession ModelSession::load(const std::string &path, const DeviceChoice &choice)
+{
+  if (!std::filesystem::is_regular_file(path))
+    throw Error("model file " + path + " does not exist; give the path of a file that `lpsmd export` wrote");
+  check_torch_version();
+  const torch::Device device = choose_device(choice);
+  allow_dynamic_shapes();
+
+  torch::jit::ExtraFilesMap extra{{kPassportFile, ""}};
+  torch::jit::Module program;
+  try {
+    program = torch::jit::load(path, device, extra);
+  } catch (const c10::Error &error) {
+    throw Error("model file " + path + " is truncated or no TorchScript archive (" + error.what_without_backtrace() +
+                "); copy it again or export it with `lpsmd export`");
+  }
+  if (extra[kPassportFile].empty())
+    throw Error("model file " + path + " has no lpsmd passport; write it with `lpsmd export`, which adds one");
+  program.eval();
+  auto backend = std::make_unique<Backend>(
+      Backend{parse_passport(extra[kPassportFile], path), std::move(program), device, {}, {}, 0.0});
+  ModelSession session(std::move(backend));
+  session.self_test(path);
+  return session;
+}
+
+const Passport &ModelSession::passport() const
+{
+  return backend_->passport;
+}
+
+std::string ModelSession::device_description() const
+{
+  if (backend_->device.is_cuda()) return backend_->device.str();
+  const int threads = at::get_num_threads();
+  return "cpu, " + std::to_string(threads) + (threads == 1 ? " thread" : " threads");
+}
+
+double ModelSession::self_test_error_eV_per_A() const
+{
+  return backend_->self_test_error;
+}
+
+void ModelSession::set_thread_count(int threads)
+{
+  if (threads != at::get_num_threads()) at::set_num_threads(threads);
+}
+
+void ModelSession::evaluate(const NeighborGraph &graph, std::span<const std::int64_t> types,
+                            std::span<const double> weights)
+{
+  const torch::Device &device = backend_->device;
+  const auto centres = tensor_view(graph.centres(), torch::kInt64, device);
+  const auto neighbors = tensor_view(graph.neighbors(), torch::kInt64, device);
+  const auto outputs = backend_->program
+                           .forward({tensor_view(graph.vectors(), torch::kFloat64, device).view({-1, 3}),
+                                     torch::stack({centres, neighbors}),
+                                     tensor_view(types, torch::kInt64, device),
+                                     tensor_view(weights, torch::kFloat64, device)})
+                           .toTuple();
+  const auto to_host = [&](std::size_t k) {
+    return outputs->elements()[k].toTensor().detach().to(torch::kCPU, torch::kFloat64).contiguous();
+  };
+  backend_->atom_energies = to_host(0);
+  backend_->edge_gradients = to_host(1);
+  if (static_cast<std::size_t>(backend_->atom_energies.numel()) != types.size() ||
+      static_cast<std::size_t>(backend_->edge_gradients.numel()) != 3 * graph.size())
+    throw Error("the model gave " + std::to_string(backend_->atom_energies.numel()) + " energies and " +
+                std::to_string(backend_->edge_gradients.numel()) + " gradient components for " +
+                std::to_string(types.size()) + " atoms and " + std::to_string(graph.size()) +
+                " edges: it breaks the model contract; export it again");
+}
+
+std::span<const double> ModelSession::atom_energies() const
+{
+  return span_of(backend_->atom_energies);
+}
+
+std::span<const double> ModelSession::edge_gradients() const
+{
+  return span_of(backend_->edge_gradients);
+}
+
+void ModelSession::self_test(const std::string &path)
+{
+  const Passport &passport = backend_->passport;
+  const ReferenceFrame &frame = passport.reference;
+  const NeighborGraph graph =
+      periodic_graph(frame.positions_A, frame.types, frame.cell_A, frame.periodic, passport.graph_rules());
+  const std::vector<std::int64_t> types(frame.types.begin(), frame.types.end());
+  const std::vector<double> weights(types.size(), 1.0);
+  try {
+    for (int call = 0; call < kWarmUpCalls; ++call) evaluate(graph, types, weights);
+  } catch (const c10::Error &error) {
+    throw Error("model file " + path + ": its program fails on its own reference frame: " +
+                error.what_without_backtrace());
+  }
+
+  const auto n = static_cast<double>(types.size());
+  std::vector<double> forces(3 * types.size(), 0.0);
+  const Matrix3 virial = add_forces(graph, edge_gradients(), forces);
+  double energy = 0.0, force_error = 0.0, virial_error = 0.0;
+  for (const double e : atom_energies()) energy += e;
+  for (std::size_t k = 0; k < forces.size(); ++k)
+    force_error = std::max(force_error, std::abs(forces[k] - frame.forces_eV_per_A[k]));
+  for (std::size_t a = 0; a < 3; ++a)
+    for (std::size_t b = 0; b < 3; ++b)
+      virial_error = std::max(virial_error, std::abs(virial[a][b] - frame.virial_eV[a][b]) / n);
+  const double energy_error = std::abs(energy - frame.energy_eV) / n;
+  backend_->self_test_error = force_error;
+
+  // Negated comparisons, so that NaN fails.
+  const Tolerance allowed = tolerance_of(passport.dtype);
+  if (!(force_error <= allowed.force_eV_per_A) || !(energy_error <= allowed.energy_eV_per_atom) ||
+      !(virial_error <= allowed.energy_eV_per_atom)) {
+    const auto number = [](double value) {
+      char text[32];
+      std::snprintf(text, sizeof text, "%.2g", value);
+      return std::string(text);
+    };
+    throw Error("model file " + path + " does not reproduce its own reference frame on " + backend_->device.str() +
+                ": forces differ by " + number(force_error) + " eV/Angstrom (allowed " +
+                number(allowed.force_eV_per_A) + "), energy by " + number(energy_error) + ", virial by " +
+                number(virial_error) + " eV/atom (allowed " + number(allowed.energy_eV_per_atom) +
+                "). Do not run it: export it again and compare with `lpsmd model check`");
+  }
+}
+
+}  // namespace lpsmd

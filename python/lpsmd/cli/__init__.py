@@ -1,0 +1,62 @@
+"""The command `lpsmd`.
+
+Subcommands live in modules of this package and are imported when they are called, so that `lpsmd --help` answers
+at once.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any
+
+import click
+
+from lpsmd import __version__
+from lpsmd.errors import LpsmdError
+
+# command: (module, what it does); the function has the command's name.
+_COMMANDS = {
+    "run": ("lpsmd.cli.run", "Run a study: replicas in LAMMPS, then D with its error."),
+    "structure": ("lpsmd.cli.structure", "Write starting structures."),
+    "export": ("lpsmd.cli.model", "Turn a trained NequIP, MACE or DP network into a model file."),
+    "model": ("lpsmd.cli.model", "Show or check a model file."),
+    "train": ("lpsmd.cli.train", "Retrain the demonstration models."),
+}
+
+
+class _LazyGroup(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        command = getattr(importlib.import_module(_COMMANDS[cmd_name][0]), cmd_name)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except LpsmdError as error:
+            click.echo(f"error: {error}", err=True)
+            sys.exit(2)
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="lpsmd")
+def main() -> None:
+    """How fast do ions move in a solid, and how sure are we of the number?
+
+    \b
+    A first study with the shipped demonstration models:
+      lpsmd run demo
+    Your own model:
+      lpsmd export nequip best.ckpt -o model.pt --functional PBE --reference frame.extxyz
+      lpsmd model check model.pt
+    """

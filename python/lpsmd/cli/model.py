@@ -1,0 +1,164 @@
+"""`lpsmd export`, `lpsmd model show` and `lpsmd model check`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+    from lpsmd.models.contract import Passport
+
+
+@click.command()
+@click.argument("architecture", type=click.Choice(["nequip", "mace", "deepmd"]))
+@click.argument("checkpoint", type=click.Path(path_type=Path))
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Model file to write.")
+@click.option("--functional", required=True, help="Exchange-correlation functional of the labels, for example PBE.")
+@click.option(
+    "--reference",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Frame for the self-test (extxyz or anything ASE reads; the first frame of the file).",
+)
+@click.option(
+    "--dtype",
+    type=click.Choice(["float32", "float64"]),
+    default="float32",
+    show_default=True,
+    help="Inner precision of the program.",
+)
+@click.option(
+    "--training-record",
+    type=click.Path(path_type=Path),
+    help="JSON object for the passport: set hash, held-out errors, ...",
+)
+@click.option("--description", default="", help="Free text for the passport.")
+def export(
+    architecture: str,
+    checkpoint: Path,
+    output: Path,
+    functional: str,
+    reference: Path,
+    dtype: str,
+    training_record: Path | None,
+    description: str,
+) -> None:
+    """Write a model file from a trained CHECKPOINT. Runs in the environment of the trainer."""
+    from lpsmd.models.export import export_model, read_training_record
+
+    result = export_model(
+        architecture,
+        checkpoint,
+        output,
+        functional=functional,
+        reference=_first_frame(reference),
+        dtype=dtype,
+        training=None if training_record is None else read_training_record(training_record),
+        description=description,
+    )
+    click.echo(
+        f"{output}: {output.stat().st_size / 1e3:.0f} kB, reproduces its reference within "
+        f"{result.force_eV_per_A:.1e} eV/Angstrom and {result.energy_eV_per_atom:.1e} eV/atom"
+    )
+
+
+@click.group()
+def model() -> None:
+    """Look at model files."""
+
+
+@model.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print the whole passport as JSON.")
+def show(file: Path, as_json: bool) -> None:
+    """Print the passport of a model FILE."""
+    from lpsmd.models.contract import read_passport
+
+    passport = read_passport(file)
+    click.echo(json.dumps(passport.to_dict(), indent=2) if as_json else _describe(file, passport))
+
+
+@model.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--device", default="cpu", show_default=True, help="Where to run: cpu, cuda, cuda:1, ...")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def check(file: Path, device: str, as_json: bool) -> None:
+    """Run the reference frame of a model FILE; exit code 0 if it passes, 1 if not."""
+    from lpsmd.models.evaluate import self_test
+
+    result = self_test(file, device=device)
+    limit = result.tolerance
+    rows = [
+        ("energy", result.energy_eV_per_atom, limit.energy_eV_per_atom, "eV/atom"),
+        ("forces", result.force_eV_per_A, limit.force_eV_per_A, "eV/Angstrom"),
+        ("virial", result.virial_eV_per_atom, limit.energy_eV_per_atom, "eV/atom"),
+    ]
+    if as_json:
+        click.echo(
+            json.dumps(
+                {
+                    "passed": result.passed,
+                    "differences": {
+                        name: {"largest": found, "allowed": allowed, "unit": unit} for name, found, allowed, unit in rows
+                    },
+                },
+                indent=2,
+            )
+        )
+    else:
+        for name, found, allowed, unit in rows:
+            click.echo(f"  {name}  largest difference {found:.2e}, allowed {allowed:.0e} {unit}")
+        click.echo(f"{file}: {'pass' if result.passed else 'FAIL'}")
+    raise SystemExit(0 if result.passed else 1)
+
+
+def _first_frame(path: Path) -> Atoms:
+    """The first frame of a structure file."""
+    import ase.io
+
+    from lpsmd.models.contract import ModelFileError
+
+    try:
+        frame = ase.io.read(path, index=0)
+    except Exception as error:  # ASE's readers raise anything
+        raise ModelFileError(f"{path}: the reference frame cannot be read: {error}") from error
+    if isinstance(frame, list):
+        raise ModelFileError(f"{path}: found {len(frame)} frames, needed one")
+    return frame
+
+
+def _describe(file: Path, passport: Passport) -> str:
+    """The passport as a reader wants it; the whole of it is in --json."""
+    frame = passport.reference
+    reach = "its own neighbours only" if passport.local else f"{passport.layers} message-passing layers"
+    lines = [
+        (str(file), passport.architecture),
+        ("elements", " ".join(passport.type_names)),
+        ("functional", passport.functional),
+        ("cutoff", f"{passport.cutoff_A:g} Angstrom; an atom's energy sees {reach}"),
+        ("precision", passport.dtype),
+    ]
+    if passport.pair_cutoff_A is not None:
+        rows = "; ".join(" ".join(f"{length:g}" for length in row) for row in passport.pair_cutoff_A)
+        lines.append(("pair cutoffs", rows + " Angstrom"))
+    if passport.max_neighbors is not None:
+        pairs = zip(passport.type_names, passport.max_neighbors, strict=True)
+        lines.append(("at most", " ".join(f"{name} {limit}" for name, limit in pairs) + " neighbours"))
+    lines.append(("reference", f"{len(frame.types)} atoms, {frame.energy_eV:.6f} eV, {frame.source}"))
+    if passport.description:
+        lines.append(("description", passport.description))
+    lines += _flatten("training", passport.training)
+    width = max(len(key) for key, _ in lines)
+    return "\n".join(f"{key:<{width}}  {value}" for key, value in lines)
+
+
+def _flatten(prefix: str, value: Any) -> list[tuple[str, str]]:
+    """Nested JSON as dotted keys."""
+    if isinstance(value, dict) or hasattr(value, "items"):
+        return [row for key, inner in value.items() for row in _flatten(f"{prefix}.{key}", inner)]
+    return [(prefix, f"{value:.6g}" if isinstance(value, float) else str(value))]
