@@ -74,7 +74,9 @@ class LineReader {
 };
 
 LineReader::LineReader(const std::string &path) :
-    path_(path), file_(std::fopen(path.c_str(), "rb")), buffer_(buffer_bytes)
+    path_(path),
+    file_(std::fopen(path.c_str(), "rb")),
+    buffer_(buffer_bytes)
 {
   if (!file_)
     throw Error(path + ": cannot be opened (" + std::strerror(errno) +
@@ -183,7 +185,8 @@ bool eight_digits(const char *p, std::uint64_t &value)
   word = word * 10 + (word >> 8);
   constexpr std::uint64_t pairs = 0x000000ff000000ff;
   value = ((word & pairs) * (100 + (std::uint64_t{1000000} << 32)) +
-           ((word >> 16) & pairs) * (1 + (std::uint64_t{10000} << 32))) >> 32;
+           ((word >> 16) & pairs) * (1 + (std::uint64_t{10000} << 32))) >>
+          32;
   return true;
 }
 
@@ -230,7 +233,7 @@ struct Layout {
   std::string text;             ///< the ATOMS line this was made from
   std::vector<Column> columns;  ///< one per column
   std::vector<std::string> names;
-  std::size_t used = 0;         ///< columns up to the last one needed
+  std::size_t used = 0;  ///< columns up to the last one needed
   bool has_images = false;
 };
 
@@ -284,8 +287,8 @@ class DumpReader {
   std::vector<std::string> species_, element_names_;
   std::vector<bool> element_kept_;
   std::vector<std::size_t> element_of_slot_;
-  std::vector<std::size_t> slot_of_line_;   ///< where the previous frame's k-th kept line went
-  std::vector<std::uint64_t> seen_in_;      ///< frame in which each slot was filled last
+  std::vector<std::size_t> slot_of_line_;  ///< where the previous frame's k-th kept line went
+  std::vector<std::uint64_t> seen_in_;     ///< frame in which each slot was filled last
   std::uint64_t frame_stamp_ = 0;
   bool has_atoms_ = false;
 
@@ -309,7 +312,7 @@ void DumpReader::fail(const std::string &text) const
 void DumpReader::fail_truncated(const std::string &what) const
 {
   std::string text = "the file ends inside this frame (" + what +
-      "), whole frames are needed: the run was interrupted, so finish or resume it";
+                     "), whole frames are needed: the run was interrupted, so finish or resume it";
   if (last_complete_line_ > 0)
     text += ", or keep the whole frames with `head -n " + std::to_string(last_complete_line_) + "`";
   fail(text);
@@ -414,8 +417,8 @@ std::array<double, 4> DumpReader::box_numbers(std::size_t count, char axis)
     if (good) numbers[i] = *number;
   }
   if (!good)
-    fail("the bounds of the box in " + std::string(1, axis) + " are " + in_quotes(line) + ", " +
-         std::to_string(count) + " finite numbers are needed; the box was lost or the file damaged: look at the log");
+    fail("the bounds of the box in " + std::string(1, axis) + " are " + in_quotes(line) + ", " + std::to_string(count) +
+         " finite numbers are needed; the box was lost or the file damaged: look at the log");
   return numbers;
 }
 
@@ -494,7 +497,8 @@ void DumpReader::plan_columns(std::string_view header)
                                         images = {"ix", "iy", "iz"};
   const std::string found = "the columns are '" + join(layout.names) + "': ";
   if (find("id") == layout.names.size())
-    fail(found + "'id' is missing, without which atoms cannot be followed: write the dump with `" + write_columns + "`");
+    fail(found + "'id' is missing, without which atoms cannot be followed: write the dump with `" + write_columns +
+         "`");
   if (find("element") == layout.names.size())
     fail(found + "'element' is missing" +
          (find("type") < layout.names.size() ? " ('type' alone does not name the element)" : "") +
@@ -502,8 +506,10 @@ void DumpReader::plan_columns(std::string_view header)
   const bool has_unwrapped = has_axes(unwrapped);
   if (!has_unwrapped && !(has_axes(wrapped) && has_axes(images))) {
     if (has_axes(wrapped))
-      fail(found + "x y z are wrapped into the box and no image flags ix iy iz say where the atoms have gone, so no "
-                   "displacement can be told: write the dump with `" + write_columns + "`");
+      fail(found +
+           "x y z are wrapped into the box and no image flags ix iy iz say where the atoms have gone, so no "
+           "displacement can be told: write the dump with `" +
+           write_columns + "`");
     fail(found + "no positions among them; 'xu yu zu' or 'x y z ix iy iz' are needed: write the dump with `" +
          write_columns + "`");
   }
@@ -525,8 +531,7 @@ std::size_t DumpReader::element_index(std::string_view name)
     fail("more than " + std::to_string(most_elements) + " different elements, the last " + in_quotes(name) +
          "; the 'element' column must hold chemical symbols: set `dump_modify ... element Li P S Cl`");
   element_names_.emplace_back(name);
-  element_kept_.push_back(species_.empty() ||
-                          std::find(species_.begin(), species_.end(), name) != species_.end());
+  element_kept_.push_back(species_.empty() || std::find(species_.begin(), species_.end(), name) != species_.end());
   return element_names_.size() - 1;
 }
 
@@ -541,7 +546,8 @@ double DumpReader::read_coordinate(const char *&p, const char *end, const Column
     fail("column " + name + " holds " + in_quotes(word) + ", a number is needed (axis " + "xyz"[column.axis] +
          "): the file is damaged here, write it again");
   if (!std::isfinite(*number))
-    fail("column " + name + " holds " + in_quotes(word) + ", a finite number is needed: the simulation blew up at or "
+    fail("column " + name + " holds " + in_quotes(word) +
+         ", a finite number is needed: the simulation blew up at or "
          "before this step, so look at its log there and lower the timestep or check the model");
   return *number;
 }
@@ -590,7 +596,8 @@ void DumpReader::read_atoms(std::size_t n_atoms)
 {
   if (has_atoms_ && n_atoms != n_atoms_in_file_)
     fail("the number of atoms is " + std::to_string(n_atoms) + ", in the first frame it was " +
-         std::to_string(n_atoms_in_file_) + "; the same atoms are needed in every frame: look for lost atoms in the log");
+         std::to_string(n_atoms_in_file_) +
+         "; the same atoms are needed in every frame: look for lost atoms in the log");
   n_atoms_in_file_ = n_atoms;
   ++frame_stamp_;
 

@@ -12,14 +12,14 @@ namespace lpsmd {
 /// The kept atoms of one trajectory, in order of atom id, unwrapped; lengths in Angstrom.
 /// F frames, N atoms; every array is flat in row-major order.
 struct DumpTrajectory {
-  std::vector<std::int64_t> timesteps;   ///< [F] integrator steps, equally spaced
-  std::vector<double> positions;         ///< [F, N, 3]
-  std::vector<std::int64_t> ids;         ///< [N] ascending
-  std::vector<std::string> elements;     ///< [N] element of each atom
-  std::vector<double> cells;             ///< [F, 3, 3] rows are the cell vectors a, b, c
-  std::vector<double> origins;           ///< [F, 3] the cell's lower corner
+  std::vector<std::int64_t> timesteps;  ///< [F] integrator steps, equally spaced
+  std::vector<double> positions;        ///< [F, N, 3]
+  std::vector<std::int64_t> ids;        ///< [N] ascending
+  std::vector<std::string> elements;    ///< [N] element of each atom
+  std::vector<double> cells;            ///< [F, 3, 3] rows are the cell vectors a, b, c
+  std::vector<double> origins;          ///< [F, 3] the cell's lower corner
   std::array<bool, 3> periodic = {true, true, true};
-  std::size_t repeated_frames = 0;       ///< frames dropped because an earlier one has the same timestep
+  std::size_t repeated_frames = 0;  ///< frames dropped because an earlier one has the same timestep
 };
 
 /// Read the successive LAMMPS `custom` text dumps of one trajectory.

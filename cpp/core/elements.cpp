@@ -44,7 +44,8 @@ constexpr std::array<Element, 103> kElements = {{
 
 std::optional<double> atomic_mass(std::string_view symbol)
 {
-  const auto found = std::find_if(kElements.begin(), kElements.end(), [&](const Element &e) { return e.symbol == symbol; });
+  const auto found =
+      std::find_if(kElements.begin(), kElements.end(), [&](const Element &e) { return e.symbol == symbol; });
   if (found == kElements.end()) return std::nullopt;
   return found->mass;
 }

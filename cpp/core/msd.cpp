@@ -69,8 +69,7 @@ std::vector<double> mean_displacement(std::span<const double> positions, std::si
   for (std::size_t t = 1; t < n_frames; ++t) {
     const double *const now = positions.data() + t * 3 * weights.size();
     for (std::size_t i = 0; i < weights.size(); ++i)
-      for (std::size_t k = 0; k < 3; ++k)
-        drift[3 * t + k] += weights[i] * (now[3 * i + k] - positions[3 * i + k]);
+      for (std::size_t k = 0; k < 3; ++k) drift[3 * t + k] += weights[i] * (now[3 * i + k] - positions[3 * i + k]);
     for (std::size_t k = 0; k < 3; ++k) drift[3 * t + k] /= total;
   }
   return drift;
@@ -88,8 +87,9 @@ void check_weights(std::span<const double> weights, std::size_t n_atoms)
     total += weight;
   }
   if (!(total > 0.0))
-    throw Error("all drift weights are zero, at least one atom of the reference is needed: leave the weights empty "
-                "for no drift correction");
+    throw Error(
+        "all drift weights are zero, at least one atom of the reference is needed: leave the weights empty "
+        "for no drift correction");
 }
 
 }  // namespace
@@ -101,7 +101,9 @@ MsdAccumulator::MsdAccumulator(std::size_t n_lags, std::int64_t frame_interval) 
 
 MsdAccumulator::MsdAccumulator(std::int64_t frame_interval, std::vector<double> sums,
                                std::vector<std::int64_t> counts) :
-    frame_interval_(frame_interval), sums_(std::move(sums)), counts_(std::move(counts))
+    frame_interval_(frame_interval),
+    sums_(std::move(sums)),
+    counts_(std::move(counts))
 {
   if (frame_interval < 1)
     throw Error("the frame interval is " + std::to_string(frame_interval) + " steps, at least 1 is needed");

@@ -17,15 +17,16 @@ GraphRules::GraphRules(std::vector<std::string> type_names, double cutoff_A) :
 GraphRules::GraphRules(std::vector<std::string> type_names, std::vector<double> pair_cutoff_A,
                        std::vector<int> max_neighbors) :
     type_names_(std::move(type_names)),
-    cutoff_squared_(std::move(pair_cutoff_A)), max_neighbors_(std::move(max_neighbors))
+    cutoff_squared_(std::move(pair_cutoff_A)),
+    max_neighbors_(std::move(max_neighbors))
 {
   const std::size_t n = type_names_.size();
   if (n == 0 || cutoff_squared_.size() != n * n)
-    throw Error("graph rules need one cutoff per pair of types: found " +
-                std::to_string(cutoff_squared_.size()) + " for " + std::to_string(n) + " types");
+    throw Error("graph rules need one cutoff per pair of types: found " + std::to_string(cutoff_squared_.size()) +
+                " for " + std::to_string(n) + " types");
   if (!max_neighbors_.empty() && max_neighbors_.size() != n)
-    throw Error("graph rules need one neighbour limit per type: found " +
-                std::to_string(max_neighbors_.size()) + " for " + std::to_string(n) + " types");
+    throw Error("graph rules need one neighbour limit per type: found " + std::to_string(max_neighbors_.size()) +
+                " for " + std::to_string(n) + " types");
   for (double &cutoff : cutoff_squared_) {
     if (!(cutoff > 0.0) || !std::isfinite(cutoff))
       throw Error("a cutoff must be a positive number of Angstrom, found " + std::to_string(cutoff));
@@ -122,7 +123,7 @@ double norm(const Vector3 &a)
 /// A cell whose non-periodic directions are replaced by unit vectors normal to the rest.
 struct Lattice {
   Matrix3 rows;
-  Matrix3 reciprocal;                // rows: fractional coordinate k = dot(reciprocal[k], r)
+  Matrix3 reciprocal;  // rows: fractional coordinate k = dot(reciprocal[k], r)
   std::array<double, 3> inverse_height;
 
   Lattice(Matrix3 cell, const std::array<bool, 3> &periodic) : rows(cell)
@@ -290,8 +291,8 @@ class Bins {
 
 }  // namespace
 
-NeighborGraph periodic_graph(std::span<const double> positions, std::span<const int> types,
-                             const Matrix3 &cell, const std::array<bool, 3> &periodic, const GraphRules &rules)
+NeighborGraph periodic_graph(std::span<const double> positions, std::span<const int> types, const Matrix3 &cell,
+                             const std::array<bool, 3> &periodic, const GraphRules &rules)
 {
   const std::size_t n = types.size();
   if (positions.size() != 3 * n)
@@ -299,8 +300,8 @@ NeighborGraph periodic_graph(std::span<const double> positions, std::span<const 
                 " atoms, need three each");
   for (const int type : types)
     if (type < 0 || static_cast<std::size_t>(type) >= rules.type_count())
-      throw Error("atom type " + std::to_string(type) + " is not one of the " +
-                  std::to_string(rules.type_count()) + " types of the model");
+      throw Error("atom type " + std::to_string(type) + " is not one of the " + std::to_string(rules.type_count()) +
+                  " types of the model");
   NeighborGraph graph;
   if (n == 0) return graph;
 

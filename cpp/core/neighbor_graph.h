@@ -17,8 +17,7 @@ class GraphRules {
   GraphRules(std::vector<std::string> type_names, double cutoff_A);
   /// `pair_cutoff_A`: row-major [T, T], symmetric. `max_neighbors`: [T] or empty for no limit
   /// (for DP it is `sel`: more neighbours of a type than the network has room for is an error).
-  GraphRules(std::vector<std::string> type_names, std::vector<double> pair_cutoff_A,
-             std::vector<int> max_neighbors);
+  GraphRules(std::vector<std::string> type_names, std::vector<double> pair_cutoff_A, std::vector<int> max_neighbors);
 
   std::size_t type_count() const { return type_names_.size(); }
   const std::string &type_name(std::size_t type) const { return type_names_[type]; }
@@ -37,9 +36,9 @@ class GraphRules {
 
 /// Atoms as a neighbour list refers to them: `owner.size()` atoms of which some are periodic images.
 struct AtomView {
-  const double *positions;       ///< [n, 3] Angstrom
-  std::span<const int> types;    ///< [n] index into the model's types
-  std::span<const int> owner;    ///< [n] the real atom that an image stands for (itself if real)
+  const double *positions;     ///< [n, 3] Angstrom
+  std::span<const int> types;  ///< [n] index into the model's types
+  std::span<const int> owner;  ///< [n] the real atom that an image stands for (itself if real)
 };
 
 /// Directed edges i -> j of all centres, in ascending order of the centre.
@@ -55,8 +54,8 @@ class NeighborGraph {
   /// that lie within the cutoff. Edge ends are the owners of the atoms.
   ///
   /// @throws Error if a type has more neighbours than the rules allow.
-  void append_centre(const AtomView &atoms, const GraphRules &rules, int centre,
-                     std::span<const int> candidates, int index_mask);
+  void append_centre(const AtomView &atoms, const GraphRules &rules, int centre, std::span<const int> candidates,
+                     int index_mask);
 
   std::size_t size() const { return size_; }
   std::span<const std::int64_t> centres() const { return {centres_.data(), size_}; }
@@ -79,8 +78,7 @@ class NeighborGraph {
 /// (unused rows of non-periodic directions may be zero).
 ///
 /// @throws Error for a singular cell, a type out of range, or too many neighbours (see GraphRules).
-NeighborGraph periodic_graph(std::span<const double> positions, std::span<const int> types,
-                             const Matrix3 &cell, const std::array<bool, 3> &periodic,
-                             const GraphRules &rules);
+NeighborGraph periodic_graph(std::span<const double> positions, std::span<const int> types, const Matrix3 &cell,
+                             const std::array<bool, 3> &periodic, const GraphRules &rules);
 
 }  // namespace lpsmd

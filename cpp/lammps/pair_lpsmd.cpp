@@ -35,13 +35,13 @@ struct PairLpsmd::Impl {
   std::optional<lpsmd::ModelSession> session;
   std::optional<lpsmd::GraphRules> rules;
   std::string model_path;
-  std::vector<int> model_type;    // model type of each LAMMPS type; index 0 unused
+  std::vector<int> model_type;  // model type of each LAMMPS type; index 0 unused
 
   // Kept between steps, refreshed at each reneighbouring.
-  std::vector<int> owner;                   // owned atom that each atom, ghosts included, stands for
-  std::vector<int> types;                   // model type of each atom, ghosts included
-  std::vector<std::int64_t> owned_types;    // the same for owned atoms, as the model takes them
-  std::vector<double> weights;              // 1 for each owned atom
+  std::vector<int> owner;                 // owned atom that each atom, ghosts included, stands for
+  std::vector<int> types;                 // model type of each atom, ghosts included
+  std::vector<std::int64_t> owned_types;  // the same for owned atoms, as the model takes them
+  std::vector<double> weights;            // 1 for each owned atom
   lpsmd::NeighborGraph graph;
 };
 
@@ -179,10 +179,11 @@ void PairLpsmd::check_masses() const
     const std::string &element = names[impl_->model_type[type]];
     const auto expected = lpsmd::atomic_mass(element);
     if (!expected || std::abs(atom->mass[type] - *expected) <= allowed) continue;
-    error->all(FLERR,
-               "pair_coeff maps atom type {} to {} (mass {:.4g}), but its mass is {:.4g}, that of {}. Name the elements "
-               "in the order of the atom types, or set 'pair_style lpsmd masses ignore' for unusual masses",
-               type, element, *expected, atom->mass[type], lpsmd::element_of_mass(atom->mass[type]));
+    error->all(
+        FLERR,
+        "pair_coeff maps atom type {} to {} (mass {:.4g}), but its mass is {:.4g}, that of {}. Name the elements "
+        "in the order of the atom types, or set 'pair_style lpsmd masses ignore' for unusual masses",
+        type, element, *expected, atom->mass[type], lpsmd::element_of_mass(atom->mass[type]));
   }
 }
 
@@ -265,7 +266,7 @@ void PairLpsmd::tally_atoms()
 double PairLpsmd::memory_usage()
 {
   return Pair::memory_usage() + 40.0 * static_cast<double>(impl_->graph.size()) +
-      24.0 * static_cast<double>(impl_->owner.size());
+         24.0 * static_cast<double>(impl_->owner.size());
 }
 
 /* ---------------------------------------------------------------------- */

@@ -34,6 +34,6 @@ class PairLpsmd : public Pair {
   void tally_atoms();
 };
 
-}    // namespace LAMMPS_NS
+}  // namespace LAMMPS_NS
 
 #endif

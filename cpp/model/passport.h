@@ -14,11 +14,11 @@ inline constexpr int kPassportSchema = 1;
 struct ReferenceFrame {
   Matrix3 cell_A;
   std::array<bool, 3> periodic;
-  std::vector<double> positions_A;       ///< [N, 3]
-  std::vector<int> types;                ///< [N]
+  std::vector<double> positions_A;  ///< [N, 3]
+  std::vector<int> types;           ///< [N]
   double energy_eV;
-  std::vector<double> forces_eV_per_A;   ///< [N, 3]
-  Matrix3 virial_eV;                     ///< dE/d(strain)
+  std::vector<double> forces_eV_per_A;  ///< [N, 3]
+  Matrix3 virial_eV;                    ///< dE/d(strain)
 };
 
 /// What a model file says of itself.
@@ -30,8 +30,8 @@ struct Passport {
   double cutoff_A;
   std::vector<double> pair_cutoff_A;  ///< [T, T]
   int layers;
-  bool local;                         ///< an atom's energy depends on its own neighbours only
-  std::vector<int> max_neighbors;     ///< [T] or empty
+  bool local;                      ///< an atom's energy depends on its own neighbours only
+  std::vector<int> max_neighbors;  ///< [T] or empty
   ReferenceFrame reference;
 
   /// Edges as this model wants them.

@@ -155,8 +155,7 @@ void ModelSession::evaluate(const NeighborGraph &graph, std::span<const std::int
   const auto neighbors = tensor_view(graph.neighbors(), torch::kInt64, device);
   const auto outputs = backend_->program
                            .forward({tensor_view(graph.vectors(), torch::kFloat64, device).view({-1, 3}),
-                                     torch::stack({centres, neighbors}),
-                                     tensor_view(types, torch::kInt64, device),
+                                     torch::stack({centres, neighbors}), tensor_view(types, torch::kInt64, device),
                                      tensor_view(weights, torch::kFloat64, device)})
                            .toTuple();
   const auto to_host = [&](std::size_t k) {
@@ -193,8 +192,8 @@ void ModelSession::self_test(const std::string &path)
   try {
     for (int call = 0; call < kWarmUpCalls; ++call) evaluate(graph, types, weights);
   } catch (const c10::Error &error) {
-    throw Error("model file " + path + ": its program fails on its own reference frame: " +
-                error.what_without_backtrace());
+    throw Error("model file " + path +
+                ": its program fails on its own reference frame: " + error.what_without_backtrace());
   }
 
   const auto n = static_cast<double>(types.size());

@@ -80,26 +80,31 @@ void bind_dump(py::module_ &m)
   const auto n_atoms = [](const DumpTrajectory &t) { return size_of(t.ids.size()); };
   const auto get = [](py::handle self) -> const DumpTrajectory & { return self.cast<const DumpTrajectory &>(); };
   py::class_<DumpTrajectory>(m, "DumpTrajectory")
-      .def_property_readonly("timesteps", [=](const py::object &self) {
-        const auto &t = get(self);
-        return view<std::int64_t>(t.timesteps, {n_frames(t)}, self);
-      })
-      .def_property_readonly("positions", [=](const py::object &self) {
-        const auto &t = get(self);
-        return view<double>(t.positions, {n_frames(t), n_atoms(t), 3}, self);
-      })
-      .def_property_readonly("ids", [=](const py::object &self) {
-        const auto &t = get(self);
-        return view<std::int64_t>(t.ids, {n_atoms(t)}, self);
-      })
-      .def_property_readonly("cells", [=](const py::object &self) {
-        const auto &t = get(self);
-        return view<double>(t.cells, {n_frames(t), 3, 3}, self);
-      })
-      .def_property_readonly("origins", [=](const py::object &self) {
-        const auto &t = get(self);
-        return view<double>(t.origins, {n_frames(t), 3}, self);
-      })
+      .def_property_readonly("timesteps",
+                             [=](const py::object &self) {
+                               const auto &t = get(self);
+                               return view<std::int64_t>(t.timesteps, {n_frames(t)}, self);
+                             })
+      .def_property_readonly("positions",
+                             [=](const py::object &self) {
+                               const auto &t = get(self);
+                               return view<double>(t.positions, {n_frames(t), n_atoms(t), 3}, self);
+                             })
+      .def_property_readonly("ids",
+                             [=](const py::object &self) {
+                               const auto &t = get(self);
+                               return view<std::int64_t>(t.ids, {n_atoms(t)}, self);
+                             })
+      .def_property_readonly("cells",
+                             [=](const py::object &self) {
+                               const auto &t = get(self);
+                               return view<double>(t.cells, {n_frames(t), 3, 3}, self);
+                             })
+      .def_property_readonly("origins",
+                             [=](const py::object &self) {
+                               const auto &t = get(self);
+                               return view<double>(t.origins, {n_frames(t), 3}, self);
+                             })
       .def_readonly("elements", &DumpTrajectory::elements)
       .def_readonly("periodic", &DumpTrajectory::periodic)
       .def_readonly("repeated_frames", &DumpTrajectory::repeated_frames);
@@ -120,12 +125,10 @@ void bind_msd(py::module_ &m)
       .def(py::self == py::self)
       .def_property_readonly("n_lags", &MsdAccumulator::n_lags)
       .def_property_readonly("frame_interval", &MsdAccumulator::frame_interval)
-      .def_property_readonly("sums", [](const MsdAccumulator &self) {
-        return copy(self.sums(), {size_of(self.n_lags()), 3});
-      })
-      .def_property_readonly("counts", [](const MsdAccumulator &self) {
-        return copy(self.counts(), {size_of(self.n_lags())});
-      })
+      .def_property_readonly("sums",
+                             [](const MsdAccumulator &self) { return copy(self.sums(), {size_of(self.n_lags()), 3}); })
+      .def_property_readonly("counts",
+                             [](const MsdAccumulator &self) { return copy(self.counts(), {size_of(self.n_lags())}); })
       .def("__copy__", [](const MsdAccumulator &self) { return MsdAccumulator(self); })
       .def("__deepcopy__", [](const MsdAccumulator &self, const py::dict &) { return MsdAccumulator(self); })
       .def(py::pickle(&state_of, &from_state));

@@ -194,7 +194,7 @@ def load_study(path: str | Path) -> Study:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise StudyError(
-            f"study file {path}: no such file; write one, or try the study that ships with lpsmd: lpsmd run demo"
+            f"study file {path}: no such file; write one, or try the one that ships with lpsmd: `lpsmd run demo`"
         ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise StudyError(f"study file {path}: cannot be read: {error}") from error
@@ -398,7 +398,8 @@ def _resolve_dynamics(section: _DynamicsSection) -> Dynamics:
         value = getattr(section, key)
         if not _is_multiple(1000.0 * value if unit == "ps" else value, multiple_of_fs):
             raise StudyError(
-                f"[dynamics]: {key}: found {value:g} {unit}, needed a whole multiple of {named}, {multiple_of_fs:g} fs"
+                f"[dynamics]: {key}: found {value:g} {unit}, needed a whole multiple of {named}, "
+                f"{multiple_of_fs:g} fs"
             )
 
     for key, unit in (("equilibration_ps", "ps"), ("production_ps", "ps"), ("dump_interval_fs", "fs")):

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 @click.argument("architecture", type=click.Choice(["nequip", "mace", "deepmd"]))
 @click.argument("checkpoint", type=click.Path(path_type=Path))
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Model file to write.")
-@click.option("--functional", required=True, help="Exchange-correlation functional of the labels, for example PBE.")
+@click.option(
+    "--functional", required=True, help="Exchange-correlation functional of the labels, for example PBE."
+)
 @click.option(
     "--reference",
     required=True,
@@ -104,7 +106,8 @@ def check(file: Path, device: str, as_json: bool) -> None:
                 {
                     "passed": result.passed,
                     "differences": {
-                        name: {"largest": found, "allowed": allowed, "unit": unit} for name, found, allowed, unit in rows
+                        name: {"largest": found, "allowed": allowed, "unit": unit}
+                        for name, found, allowed, unit in rows
                     },
                 },
                 indent=2,

@@ -220,7 +220,8 @@ def read_passport(path: str | Path) -> Passport:
         values = json.loads(text)
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ModelFileError(
-            f"{path}: the passport {PASSPORT_NAME} is no JSON ({error}); export the model again with `lpsmd export`"
+            f"{path}: the passport {PASSPORT_NAME} is no JSON ({error}); "
+            f"export the model again with `lpsmd export`"
         ) from error
     if not isinstance(values, dict):
         raise ModelFileError(f"{path}: the passport is a {type(values).__name__}, needed a JSON object")
@@ -285,8 +286,12 @@ def _without_debug_records(archive: io.BytesIO) -> bytes:
 def quiet_torchscript() -> Iterator[None]:
     """Hush torch's notice that TorchScript is deprecated: lpsmd knows, and pins torch."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=r".*torch\.jit\.\w+. is deprecated", category=DeprecationWarning)
-        warnings.filterwarnings("ignore", message=r".*torch\.jit\.\w+. is not supported in Python", category=Warning)
+        warnings.filterwarnings(
+            "ignore", message=r".*torch\.jit\.\w+. is deprecated", category=DeprecationWarning
+        )
+        warnings.filterwarnings(
+            "ignore", message=r".*torch\.jit\.\w+. is not supported in Python", category=Warning
+        )
         yield
 
 
@@ -323,16 +328,30 @@ def _read_extra_file(path: Path) -> bytes:
 # --- schema 1 ------------------------------------------------------------------------------------
 
 _KEYS = frozenset(
-    "schema architecture type_names cutoff_A pair_cutoff_A layers local max_neighbors dtype units "
-    "functional description training reference".split()
+    [
+        "schema",
+        "architecture",
+        "type_names",
+        "cutoff_A",
+        "pair_cutoff_A",
+        "layers",
+        "local",
+        "max_neighbors",
+        "dtype",
+        "units",
+        "functional",
+        "description",
+        "training",
+        "reference",
+    ]
 )
 _REFERENCE_KEYS = frozenset(
-    "source cell_A pbc positions_A types energy_eV forces_eV_per_A virial_eV".split()
+    ["source", "cell_A", "pbc", "positions_A", "types", "energy_eV", "forces_eV_per_A", "virial_eV"]
 )
 
 
 class _Fields:
-    """Typed reading of one JSON object, with errors that name the field, what was found and what is needed."""
+    """Typed reading of one JSON object; an error names the field, what was found and what is needed."""
 
     def __init__(self, values: Mapping[str, Any], *, where: str, prefix: str = "") -> None:
         self._values = values
@@ -349,7 +368,10 @@ class _Fields:
         )
 
     def expect_keys(self, needed: frozenset[str]) -> None:
-        for kind, keys in (("lacks", needed - self._values.keys()), ("has the unknown", self._values.keys() - needed)):
+        for kind, keys in (
+            ("lacks", needed - self._values.keys()),
+            ("has the unknown", self._values.keys() - needed),
+        ):
             if keys:
                 names = ", ".join(self._prefix + key for key in sorted(keys))
                 raise ModelFileError(
@@ -445,10 +467,14 @@ def _parse(values: Mapping[str, Any], *, where: str) -> dict[str, Any]:
         "architecture": fields.choice("architecture", ARCHITECTURES),
         "type_names": type_names,
         "cutoff_A": cutoff,
-        "pair_cutoff_A": _pair_cutoff(fields, values["pair_cutoff_A"], n_types=len(type_names), cutoff_A=cutoff),
+        "pair_cutoff_A": _pair_cutoff(
+            fields, values["pair_cutoff_A"], n_types=len(type_names), cutoff_A=cutoff
+        ),
         "layers": layers,
         "local": local,
-        "max_neighbors": None if sel is None else fields.integers("max_neighbors", length=len(type_names), bound=None),
+        "max_neighbors": None
+        if sel is None
+        else fields.integers("max_neighbors", length=len(type_names), bound=None),
         "dtype": fields.choice("dtype", DTYPES),
         "functional": fields.text("functional"),
         "description": fields.text("description", empty=True),
@@ -469,7 +495,9 @@ def _pair_cutoff(fields: _Fields, value: object, *, n_types: int, cutoff_A: floa
         return None
     matrix = fields.array("pair_cutoff_A", (n_types, n_types))
     if (matrix <= 0).any() or (matrix > cutoff_A).any() or (matrix != matrix.T).any():
-        raise fields.fail("pair_cutoff_A", f"null or a symmetric matrix of positive lengths, none above cutoff_A {cutoff_A}")
+        raise fields.fail(
+            "pair_cutoff_A", f"null or a symmetric matrix of positive lengths, none above cutoff_A {cutoff_A}"
+        )
     return matrix
 
 

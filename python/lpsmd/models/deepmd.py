@@ -20,7 +20,7 @@ import sys
 import tempfile
 import types
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -40,7 +40,12 @@ _ACTIVATIONS: dict[str, type[torch.nn.Module]] = {
 
 
 class Layer(torch.nn.Module):
-    """One layer of deepmd's networks: activation, optional time step, and a skip connection where sizes allow."""
+    """One layer of deepmd's networks: activation, optional time step, a skip connection where sizes allow."""
+
+    if TYPE_CHECKING:  # TorchScript would evaluate annotations of the class body
+        weight: torch.Tensor
+        bias: torch.Tensor
+        step: torch.Tensor
 
     def __init__(self, layer: Any, *, dtype: torch.dtype) -> None:
         super().__init__()
@@ -56,7 +61,7 @@ class Layer(torch.nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """[B, n_in] -> [B, n_out]."""
-        y = self.activate(torch.nn.functional.linear(x, self.weight, self.bias))
+        y: torch.Tensor = self.activate(torch.nn.functional.linear(x, self.weight, self.bias))
         if self.has_step:
             y = y * self.step
         if self.copies == 1:
@@ -68,6 +73,13 @@ class Layer(torch.nn.Module):
 
 class DeepPotProgram(torch.nn.Module):
     """The contract for the descriptor se_e2_a with one fitting network per type."""
+
+    if TYPE_CHECKING:
+        inverse_scale: torch.Tensor
+        offset: torch.Tensor
+        sel: torch.Tensor
+        padding: torch.Tensor
+        shifts: torch.Tensor
 
     def __init__(self, atomic_model: Any, *, dtype: torch.dtype) -> None:
         super().__init__()
@@ -139,9 +151,10 @@ class DeepPotProgram(torch.nn.Module):
         degrees = torch.bincount(centres, minlength=n_atoms)
         longest = int(degrees.max())
         first = degrees.cumsum(0) - degrees
-        slots = torch.arange(centres.size(0), device=centres.device) + (
-            torch.arange(n_atoms, device=centres.device) * longest - first
-        )[centres]
+        slots = (
+            torch.arange(centres.size(0), device=centres.device)
+            + (torch.arange(n_atoms, device=centres.device) * longest - first)[centres]
+        )
         n_slots = n_atoms * longest
         rows = torch.zeros((n_slots, 4), dtype=self.dtype, device=vectors.device).index_copy(0, slots, rows)
         embedded = torch.zeros((n_slots, self.width), dtype=self.dtype, device=vectors.device).index_copy(
@@ -226,8 +239,8 @@ def _float64_state(checkpoint: Path) -> dict[str, Any]:
         params = copy.deepcopy(state["_extra_state"]["model_params"])
     except Exception as error:  # unpickling foreign files raises anything
         raise ModelFileError(
-            f"{checkpoint}: no checkpoint of `dp --pt train` ({type(error).__name__}: {error}); give the .pt file "
-            f"that training wrote (not a frozen .pth)"
+            f"{checkpoint}: no checkpoint of `dp --pt train` ({type(error).__name__}: {error}); give the "
+            f".pt file that training wrote (not a frozen .pth)"
         ) from error
     if "model_dict" in params:
         raise ModelFileError(
@@ -237,8 +250,8 @@ def _float64_state(checkpoint: Path) -> dict[str, Any]:
     kind = params.get("descriptor", {}).get("type")
     if params.get("type", "standard") != "standard" or kind not in ("se_e2_a", "se_a"):
         raise ModelFileError(
-            f"{checkpoint}: found the model {params.get('type', 'standard')} with descriptor {kind}, needed a standard "
-            f"energy model with descriptor se_e2_a; other descriptors cannot be exported"
+            f"{checkpoint}: found the model {params.get('type', 'standard')} with descriptor {kind}, needed a "
+            f"standard energy model with descriptor se_e2_a; other descriptors cannot be exported"
         )
     params["descriptor"]["precision"] = "float64"
     params.setdefault("fitting_net", {})["precision"] = "float64"
@@ -270,7 +283,8 @@ def _refuse_what_the_program_lacks(atomic_model: Any, checkpoint: Path) -> None:
     unknown = [name for name, present in found.items() if present]
     if unknown:
         raise ModelFileError(
-            f"{checkpoint}: found {', '.join(unknown)}, needed a plain se_e2_a energy model; train without it to export"
+            f"{checkpoint}: found {', '.join(unknown)}, needed a plain se_e2_a energy model; "
+            f"train without it to export"
         )
 
 

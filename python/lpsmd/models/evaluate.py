@@ -78,7 +78,9 @@ class SelfTest:
         )
 
 
-def evaluate(model: ModelFile | str | Path, atoms: Atoms, *, device: str | torch.device = "cpu") -> Evaluation:
+def evaluate(
+    model: ModelFile | str | Path, atoms: Atoms, *, device: str | torch.device = "cpu"
+) -> Evaluation:
     """Evaluate a model on a frame.
 
     Parameters
@@ -224,7 +226,9 @@ class LpsmdCalculator(Calculator):
 
     implemented_properties: ClassVar[list[str]] = ["energy", "free_energy", "energies", "forces", "stress"]
 
-    def __init__(self, model: ModelFile | str | Path, *, device: str | torch.device = "cpu", **options: Any) -> None:
+    def __init__(
+        self, model: ModelFile | str | Path, *, device: str | torch.device = "cpu", **options: Any
+    ) -> None:
         super().__init__(**options)
         self._device = device
         self.model = model if isinstance(model, ModelFile) else load_model(model, device=device)

@@ -36,6 +36,11 @@ class LennardJonesProgram(torch.nn.Module):
     its full energy and force. The gradient is analytic.
     """
 
+    if TYPE_CHECKING:  # TorchScript would evaluate annotations of the class body
+        epsilon: torch.Tensor
+        sigma_squared: torch.Tensor
+        cutoff_squared: torch.Tensor
+
     def __init__(
         self, *, epsilon_eV: torch.Tensor, sigma_A: torch.Tensor, cutoff_A: torch.Tensor, dtype: torch.dtype
     ) -> None:
@@ -141,7 +146,12 @@ def write_lj_model(
 
 
 def pair_sum(
-    atoms: Atoms, types: npt.NDArray[np.int64], *, epsilon_eV: FloatArray, sigma_A: FloatArray, cutoff_A: FloatArray
+    atoms: Atoms,
+    types: npt.NDArray[np.int64],
+    *,
+    epsilon_eV: FloatArray,
+    sigma_A: FloatArray,
+    cutoff_A: FloatArray,
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Lennard-Jones energies [N], forces [N, 3] and dE/d(strain) [3, 3] by brute force over images.
 

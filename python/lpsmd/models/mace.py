@@ -7,8 +7,10 @@ keeps its digits for the interaction.
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -21,7 +23,13 @@ _CLASSES = ("MACE", "ScaleShiftMACE")
 class MACEProgram(torch.nn.Module):
     """The contract around a MACE network whose atomic energies have been set to zero."""
 
-    def __init__(self, network: torch.nn.Module, *, atomic_energies_eV: torch.Tensor, dtype: torch.dtype) -> None:
+    if TYPE_CHECKING:  # TorchScript would evaluate annotations of the class body
+        shifts: torch.Tensor
+        one_hot: torch.Tensor
+
+    def __init__(
+        self, network: torch.nn.Module, *, atomic_energies_eV: torch.Tensor, dtype: torch.dtype
+    ) -> None:
         super().__init__()
         self.network = network
         self.dtype = dtype
@@ -109,7 +117,8 @@ def _model(checkpoint: Path) -> Any:
     kind = type(model).__name__
     if kind not in _CLASSES:
         raise ModelFileError(
-            f"{checkpoint}: found a {kind}, needed one of {', '.join(_CLASSES)} (the .model file of an energy model)"
+            f"{checkpoint}: found a {kind}, needed one of {', '.join(_CLASSES)} "
+            f"(the .model file of an energy model)"
         )
     heads = list(getattr(model, "heads", None) or ["Default"])
     if len(heads) != 1:
@@ -119,8 +128,8 @@ def _model(checkpoint: Path) -> Any:
         )
     if hasattr(model, "joint_embedding"):
         raise ModelFileError(
-            f"{checkpoint}: the model embeds more than elements (charge, spin, ...), which the contract has no "
-            f"input for; needed a model of positions and elements alone"
+            f"{checkpoint}: the model embeds more than elements (charge, spin, ...), for which the contract "
+            f"has no input; needed a model of positions and elements alone"
         )
     for parameter in model.parameters():
         parameter.requires_grad_(False)
@@ -135,15 +144,12 @@ def _without_atomic_energies(model: Any, *, dtype: str) -> tuple[Any, torch.Tens
     return network, energies
 
 
-class _default_dtype:
+@contextmanager
+def _default_dtype(dtype: torch.dtype) -> Iterator[None]:
     """Torch's default dtype for a while; MACE makes constants in it while it is scripted."""
-
-    def __init__(self, dtype: torch.dtype) -> None:
-        self._wanted = dtype
-        self._before = torch.get_default_dtype()
-
-    def __enter__(self) -> None:
-        torch.set_default_dtype(self._wanted)
-
-    def __exit__(self, *error: object) -> None:
-        torch.set_default_dtype(self._before)
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)

@@ -98,7 +98,7 @@ def _model(checkpoint: Path, *, dtype: str) -> Any:
     It is built anew from its configuration, not converted, so that constants such as Clebsch-Gordan
     coefficients have the full precision.
     """
-    import hydra
+    import hydra  # type: ignore[import-not-found,unused-ignore]
     from nequip.model.utils import override_model_compile_mode
     from nequip.utils.global_state import set_global_state
 
@@ -118,25 +118,28 @@ def _model(checkpoint: Path, *, dtype: str) -> Any:
         )
     models = lightning.evaluation_model
     if list(models) != ["sole_model"]:
-        raise ModelFileError(f"{checkpoint}: found the models {', '.join(models)}, needed one model per checkpoint")
+        raise ModelFileError(
+            f"{checkpoint}: found the models {', '.join(models)}, needed one model per checkpoint"
+        )
     return models["sole_model"]
 
 
 def _with_dtype(config: Any, dtype: str, checkpoint: Path) -> Any:
-    """The model's configuration with another precision; starts from other checkpoints are resolved into theirs."""
+    """The model's configuration with another precision; a start from another checkpoint becomes its model."""
     if not isinstance(config, dict):
         return config
     target = str(config.get("_target_", ""))
     if target.endswith("ModelFromPackage"):
         raise ModelFileError(
-            f"{checkpoint}: the model starts from a nequip package ({config.get('package_path')}), which keeps its "
-            f"own precision and cannot be rebuilt; start the training from a checkpoint"
+            f"{checkpoint}: the model starts from a nequip package ({config.get('package_path')}), which "
+            f"keeps its own precision and cannot be rebuilt; start the training from a checkpoint"
         )
     if target.endswith("ModelFromCheckpoint"):
         start = Path(config["checkpoint_path"])
         if not start.is_file():
             raise ModelFileError(
-                f"{checkpoint}: its training started from {start}, which is gone; put it back to export this model"
+                f"{checkpoint}: its training started from {start}, which is gone; "
+                f"put it back to export this model"
             )
         hyper = torch.load(start, map_location="cpu", weights_only=False)["hyper_parameters"]
         return _with_dtype(hyper["model"], dtype, start)
@@ -151,10 +154,10 @@ def _energy_network(model: Any, checkpoint: Path) -> torch.nn.Module:
     output = getattr(model, "model", None)
     if type(output).__name__ != "ForceStressOutput":
         raise ModelFileError(
-            f"{checkpoint}: found the model {type(output).__name__}, needed an energy model that gives forces "
-            f"(ForceStressOutput, as NequIPGNNModel builds)"
+            f"{checkpoint}: found the model {type(output).__name__}, needed an energy model that gives "
+            f"forces (ForceStressOutput, as NequIPGNNModel builds)"
         )
-    network: torch.nn.Module = output.func
+    network: torch.nn.Module = output.func  # type: ignore[union-attr]
     if not any(name.endswith("_convnet") for name, _ in network.named_children()):
         names = ", ".join(name for name, _ in network.named_children())
         raise ModelFileError(

@@ -1,0 +1,61 @@
+# make demo   install, build, run the demonstration study, print D with errors
+# make test   lint and all tests but the slow ones
+#
+# The virtual environment and the build folder are kept: a second call does only what is new.
+# For a CPU-only torch see README, "Installing".
+
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+export OMP_NUM_THREADS ?= 1
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+SOURCES := $(shell find cpp cmake lammps_inputs python -type f -not -path '*/__pycache__/*') CMakeLists.txt pyproject.toml
+
+.PHONY: help build demo test test-all benchmark lint format clean
+
+help:
+	@sed -n 's/^# \(make .*\)/\1/p' Makefile
+
+build: $(VENV)/built
+
+# torch goes first and alone: its CPU build is chosen by what the index or PIP_FIND_LINKS offers.
+$(VENV)/installed: pyproject.toml
+	@echo "lpsmd: installing the environment in $(VENV) (some minutes the first time)"
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install -q --upgrade 'pip>=25.1'
+	$(BIN)/pip install -q torch==2.13.0
+	$(BIN)/pip install -q --group build --group test --group lint
+	$(BIN)/pip install -q $$($(BIN)/python cmake/runtime_dependencies.py)
+	@touch $@
+
+$(VENV)/built: $(VENV)/installed $(SOURCES)
+	@echo "lpsmd: building (a minute or two the first time)"
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pip install -q --no-build-isolation --no-deps --force-reinstall .
+	@touch $@
+
+demo: build
+	$(BIN)/lpsmd run demo --output lpsmd_demo
+
+test: build lint
+	$(BIN)/pytest -m "not slow" --benchmark-disable
+
+test-all: build lint
+	$(BIN)/pytest --benchmark-disable
+
+benchmark: build
+	$(BIN)/pytest tests/benchmarks --benchmark-only
+
+lint: $(VENV)/installed
+	$(BIN)/ruff check python tests cmake
+	$(BIN)/ruff format --check python tests cmake
+	$(BIN)/mypy
+	find cpp -name '*.h' -o -name '*.cpp' | xargs $(BIN)/clang-format --dry-run -Werror
+
+format: $(VENV)/installed
+	$(BIN)/ruff check --fix python tests cmake
+	$(BIN)/ruff format python tests cmake
+	find cpp -name '*.h' -o -name '*.cpp' | xargs $(BIN)/clang-format -i
+
+clean:
+	rm -rf build lpsmd_demo $(VENV)/built

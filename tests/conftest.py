@@ -1,0 +1,8 @@
+"""Settings of all tests: one thread, as replicas that share cores run."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("MPLBACKEND", "Agg")

@@ -1,0 +1,55 @@
+"""The shipped models conserve energy: forces, images and reneighbouring fit together over time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import lpsmd
+import numpy as np
+import pytest
+from ase.io import read
+from support.simulation import simulation
+from tolerances import NVE_FLUCTUATION_EV_PER_ATOM_PER_FS2, NVE_SLOPE_EV_PER_ATOM_PER_PS
+
+PACKAGE = Path(lpsmd.__file__).parent
+MODELS = sorted((PACKAGE / "demo" / "models").glob("*.pt"))
+
+
+def total_energies(model: Path, *, timestep_fs: float, length_fs: float) -> np.ndarray:
+    """Total energy in eV/atom, every 4 fs, of NVE dynamics at about 900 K."""
+    atoms = read(PACKAGE / "demo" / "dft" / "pbe.extxyz", 20)
+    every = round(4 / timestep_fs)
+    energies = []
+    with simulation(atoms) as run:
+        run.use_model(model)
+        run.lmp.commands_list(
+            [
+                "velocity all create 900 11 loop all",
+                "fix move all nve",
+                f"timestep {timestep_fs / 1000}",
+                # A thin skin forces several reneighbourings.
+                "neighbor 0.3 bin",
+                "neigh_modify every 1 delay 0 check yes",
+            ]
+        )
+        for _ in range(round(length_fs / 4)):
+            run.lmp.command(f"run {every}")
+            energies.append(run.lmp.get_thermo("etotal") / len(atoms))
+    return np.array(energies)
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda path: path.stem)
+def test_nve(model: Path) -> None:
+    energies = total_energies(model, timestep_fs=1.0, length_fs=200.0)
+    times_ps = 0.004 * np.arange(len(energies))
+    slope = np.polyfit(times_ps, energies, 1)[0]
+    assert abs(slope) < NVE_SLOPE_EV_PER_ATOM_PER_PS
+    assert np.ptp(energies) < NVE_FLUCTUATION_EV_PER_ATOM_PER_FS2
+
+
+def test_there_are_six_models() -> None:
+    assert [path.stem for path in MODELS] == [
+        f"{architecture}_{functional}"
+        for architecture in ("deepmd", "mace", "nequip")
+        for functional in ("hse06", "pbe")
+    ]

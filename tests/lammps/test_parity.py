@@ -1,0 +1,83 @@
+"""Exported networks inside LAMMPS against the numbers of each trainer's own calculator."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from ase import Atoms
+from support.simulation import Computed, simulation
+from tolerances import (
+    DIFFERENCE_FORCE_EV_PER_A,
+    DIFFERENCE_VIRIAL_EV,
+    PARITY_ENERGY_EV_PER_ATOM,
+    PARITY_FORCE_EV_PER_A,
+    PARITY_VIRIAL_EV_PER_ATOM,
+)
+
+DATA = Path(__file__).parent.parent / "data" / "parity"
+ARCHITECTURES = ("nequip", "mace", "deepmd")
+
+
+def reference(architecture: str) -> tuple[Atoms, dict[str, Any]]:
+    values = json.loads((DATA / f"{architecture}.json").read_text())
+    symbols = [values["type_names"][t] for t in values["types"]]
+    return Atoms(symbols, positions=values["positions_A"], cell=values["cell_A"], pbc=True), values
+
+
+def in_lammps(architecture: str, dtype: str, atoms: Atoms) -> Computed:
+    with simulation(atoms) as run:
+        run.use_model(DATA / f"{architecture}_{dtype}.pt")
+        return run.compute()
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_equals_the_package(architecture: str, dtype: str) -> None:
+    atoms, expected = reference(architecture)
+    found = in_lammps(architecture, dtype, atoms)
+    n = len(atoms)
+    np.testing.assert_allclose(
+        found.forces, expected["forces_eV_per_A"], rtol=0, atol=PARITY_FORCE_EV_PER_A[dtype]
+    )
+    assert abs(found.energy - expected["energy_eV"]) / n < PARITY_ENERGY_EV_PER_ATOM[dtype]
+    virial_error = np.abs(found.virial - np.array(expected["virial_eV"])).max() / n
+    assert virial_error < PARITY_VIRIAL_EV_PER_ATOM[dtype]
+    assert found.atom_energies.sum() == pytest.approx(found.energy, rel=1e-12)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_forces_are_minus_the_gradient(architecture: str) -> None:
+    atoms, _ = reference(architecture)
+    rng = np.random.default_rng(3)
+    forces = in_lammps(architecture, "float64", atoms).forces
+    step = 1e-3
+    for atom, axis in zip(rng.choice(len(atoms), 4, replace=False), (0, 1, 2, 0), strict=True):
+        energies = []
+        for sign in (+1, -1):
+            moved = atoms.copy()
+            moved.positions[atom, axis] += sign * step
+            energies.append(in_lammps(architecture, "float64", moved).energy)
+        numerical = -(energies[0] - energies[1]) / (2 * step)
+        assert forces[atom, axis] == pytest.approx(numerical, abs=DIFFERENCE_FORCE_EV_PER_A)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_virial_is_the_strain_derivative(architecture: str) -> None:
+    atoms, _ = reference(architecture)
+    virial = in_lammps(architecture, "float64", atoms).virial
+    step = 1e-4
+    for a, b in ((0, 0), (1, 2), (0, 1)):
+        energies = []
+        for sign in (+1, -1):
+            strain = np.zeros((3, 3))
+            strain[a, b] += 0.5 * sign * step
+            strain[b, a] += 0.5 * sign * step
+            strained = atoms.copy()
+            strained.set_cell(atoms.cell.array @ (np.eye(3) + strain), scale_atoms=True)
+            energies.append(in_lammps(architecture, "float64", strained).energy)
+        numerical = (energies[0] - energies[1]) / (2 * step)
+        assert virial[a, b] == pytest.approx(numerical, abs=DIFFERENCE_VIRIAL_EV)
