@@ -25,3 +25,39 @@ DIFFERENCE_VIRIAL_EV = 1e-3
 NVE_FLUCTUATION_EV_PER_ATOM_PER_FS2 = 1e-3
 # Over 0.2 ps, the wobble alone fits a slope of a few 1e-4 eV/atom/ps.
 NVE_SLOPE_EV_PER_ATOM_PER_PS = 2e-3
+
+# ----- model files and programs of the contract ------------------------------------------------------------
+# Sum over pairs in numpy and in the program: a few hundred float64 terms of up to some 10 eV each.
+LJ_VIRIAL_EV = 1e-10
+# float32 rounding (6e-8) of forces of some 10 eV/Angstrom that cancel.
+LJ_SINGLE_PRECISION_EV_PER_A = 1e-4
+# Central differences of float64 programs, step 1e-4 A: truncation h^2 f'''/6 with f''' of some 100 eV/A^3.
+CONTRACT_GRADIENT_EV_PER_A = 1e-6
+# Identities that hold but for the order of float64 sums of energies of some 100 eV.
+CONTRACT_SYMMETRY_EV = 1e-10
+
+# ----- dumps and mean squared displacements ----------------------------------------------------------------
+# LAMMPS writes %.8f: half a unit of the last digit, and a little for the rounding of positions near 1e4 A.
+DUMP_POSITION_A = 5.1e-9
+# Unwrapping adds images times cell vectors to x: rounding of float64 at some 100 A, above the digits of %.8f.
+UNWRAP_POSITION_A = 2e-8
+# Sums of up to 1e6 squares in float64, in another order than the oracle's.
+MSD_RELATIVE = 1e-10
+# The same, for positions 1e4 A away: their own spacing in float64 is 2e-12 A, steps are 0.1 A.
+MSD_FAR_RELATIVE = 1e-9
+# Random walk of 400 atoms, MSD at lag 1: relative standard error sqrt(2/3/(400*1000)) = 0.0013, four of these.
+RANDOM_WALK_MSD_RELATIVE = 0.006
+# D of 40 random-walk replicas against the D that made them: four standard errors (stated by the fit itself).
+RANDOM_WALK_D_STANDARD_ERRORS = 4.0
+# Coverage of a 95 % interval in 600 ensembles: binomial standard error 0.009, three of these.
+COVERAGE_95 = 0.027
+
+# ----- cells of Li6PS5Cl -----------------------------------------------------------------------------------
+# Coordinates are rounded to 1e-9 of a cell when orbits are made, to 1e-12 A in data files and 1e-8 in CIF.
+STRUCTURE_POSITION_A = 1e-6
+# P-S of 2.03 A and Li-S of 2.42 A against refinements that differ by a few hundredths.
+STRUCTURE_BOND_A = 0.05
+
+# ----- studies ---------------------------------------------------------------------------------------------
+# Mean temperature of three 0.5 ps runs of 52 thermostatted atoms: the standard deviation of one is about 25 K.
+STUDY_TEMPERATURE_K = 100.0

@@ -95,7 +95,7 @@ class Thermo:
 class ReplicaOutcome:
     """How a replica ended: with its thermo averages, or with the reason why it has none.
 
-    `reused` is True where an earlier run of the study had completed it. `tail` is the end of what LAMMPS said.
+    `reused` is True where an earlier run of the study had completed it. `tail` is LAMMPS' last words.
     """
 
     replica: Replica
@@ -134,7 +134,7 @@ class Watcher(Protocol):
 
 
 def default_output(study: Study) -> Path:
-    """Folder of a study's results: named by what decides its trajectories, so that a changed study gets its own."""
+    """Folder named by what decides the trajectories, so that a changed study gets its own."""
     return Path(f"{study.name}-{study.hash[:8]}")
 
 
@@ -170,14 +170,19 @@ def run_ensemble(study: Study, output: Path, *, processes: int | None = None, wa
     with _driver_lock(output):
         data_file = _claim(study, output, structure)
         replicas = plan_replicas(study, output)
-        found = {r: _earlier_outcome(r, study=study, data_file=data_file, n_atoms=len(structure.types)) for r in replicas}
+        found = {
+            r: _earlier_outcome(r, study=study, data_file=data_file, n_atoms=len(structure.types))
+            for r in replicas
+        }
         outcomes = {r: outcome for r, outcome in found.items() if outcome.complete}
         job = _Job(study=study, structure=structure, data_file=data_file)
         # Replica by replica and not model by model, so that every model has some early.
         todo = sorted((r for r in replicas if r not in outcomes), key=lambda r: r.index)
         if outcomes:
             _log.info("%d of %d replicas are complete from an earlier run", len(outcomes), len(replicas))
-        outcomes |= _run_all(job, todo, n_reused=len(outcomes), processes=_processes(study, processes), watcher=watcher)
+        outcomes |= _run_all(
+            job, todo, n_reused=len(outcomes), processes=_processes(study, processes), watcher=watcher
+        )
     return Ensemble(output=output, structure=structure, outcomes=tuple(outcomes[r] for r in replicas))
 
 
@@ -190,7 +195,9 @@ def read_ensemble(study: Study, output: Path) -> Ensemble:
         If there is nothing of this study in the folder.
     """
     if not (output / _STUDY_RECORD).is_file():
-        raise EnsembleError(f"{output}: found no {_STUDY_RECORD}, so no study was run here; run it without --analyse-only")
+        raise EnsembleError(
+            f"{output}: found no {_STUDY_RECORD}, so no study was run here; run it without --analyse-only"
+        )
     structure = study.structure.build()
     data_file = _claim(study, output, structure)
     outcomes = [
@@ -254,7 +261,8 @@ def _claim(study: Study, output: Path, structure: Structure) -> Path:
         changed = _differences(earlier, identity)
         if changed:
             raise EnsembleError(
-                f"{output}: holds another study ({'; '.join(changed)}); choose another --output, or remove the folder"
+                f"{output}: holds another study ({'; '.join(changed)}); "
+                f"choose another --output, or remove the folder"
             )
     _write_atomically(record, _json({"identity": identity, "study": study.to_dict()}))
     data_file = output / _DATA_FILE
@@ -267,7 +275,11 @@ def _differences(old: Any, new: Any, name: str = "") -> list[str]:
     """Leaves that differ, as "dynamics.temperature_K was 900.0, is 800.0"."""
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         keys = sorted(old.keys() | new.keys())
-        return [text for key in keys for text in _differences(old.get(key), new.get(key), f"{name}.{key}".lstrip("."))]
+        return [
+            text
+            for key in keys
+            for text in _differences(old.get(key), new.get(key), f"{name}.{key}".lstrip("."))
+        ]
     return [] if old == new else [f"{name} was {old}, is {new}"]
 
 
@@ -278,7 +290,9 @@ def _driver_lock(output: Path) -> Iterator[None]:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise EnsembleError(f"{output}: another process is running this study; wait for it to end") from error
+            raise EnsembleError(
+                f"{output}: another process is running this study; wait for it to end"
+            ) from error
         yield
 
 
@@ -307,7 +321,7 @@ class _Children:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def start(self, command: Sequence[str], *, cwd: Path, stdout: Any) -> subprocess.Popen[bytes] | None:
-        """Start a process in a session of its own: `lmp` is a wrapper, and signals must reach what it wraps."""
+        """Start a process in its own session: `lmp` is a wrapper, and signals must reach what it wraps."""
         with self.lock:
             if self.stopping:
                 return None
@@ -375,7 +389,9 @@ def _run_replica(job: _Job, replica: Replica, children: _Children) -> ReplicaOut
     """Run one replica from its beginning. None if it was stopped with the whole study."""
     _set_earlier_aside(replica)
     replica.directory.mkdir(parents=True, exist_ok=True)
-    _write_atomically(replica.directory / _REPLICA_RECORD, _json(_replica_identity(replica, data_file=job.data_file)))
+    _write_atomically(
+        replica.directory / _REPLICA_RECORD, _json(_replica_identity(replica, data_file=job.data_file))
+    )
     command = lammps_command(
         model=replica.model,
         dynamics=job.study.dynamics,
@@ -415,8 +431,8 @@ def _earlier_outcome(replica: Replica, *, study: Study, data_file: Path, n_atoms
     changed = _differences(_read_json(record), _replica_identity(replica, data_file=data_file))
     if changed:
         raise EnsembleError(
-            f"{replica.directory}: this replica was run with something else ({'; '.join(changed)}); choose another "
-            f"--output, or remove the folder to run it again"
+            f"{replica.directory}: this replica was run with something else ({'; '.join(changed)}); choose "
+            f"another --output, or remove the folder to run it again"
         )
     try:
         thermo = check_product(replica, dynamics=study.dynamics, n_atoms=n_atoms)
@@ -436,7 +452,7 @@ def _replica_identity(replica: Replica, *, data_file: Path) -> dict[str, Any]:
 
 
 def _set_earlier_aside(replica: Replica) -> None:
-    """Move what a failed or stopped attempt left into attempt-1, attempt-2, ...: it may explain itself later."""
+    """Move what a failed or stopped attempt left into attempt-1, attempt-2, ...: it may be needed yet."""
     left = [p for p in replica.directory.glob("*") if p.is_file()]
     if not left:
         return
@@ -501,7 +517,9 @@ def _check_log(path: Path, *, dynamics: Dynamics) -> Thermo:
         raise ReplicaError(f"{path}: found no log")
     runs = _log_runs(_read_text(path))
     if len(runs) != 2 or runs[1].loop_time_s is None:
-        raise ReplicaError(f"{path}: found no end of the production, needed equilibration and production complete")
+        raise ReplicaError(
+            f"{path}: found no end of the production, needed equilibration and production complete"
+        )
     production = runs[1]
     steps = production.column("Step")
     if not steps or steps[-1] != dynamics.production_steps:
@@ -528,13 +546,17 @@ def _check_dump(path: Path, *, dynamics: Dynamics, n_atoms: int) -> None:
                 raise ReplicaError(f"{path}: found {frame} whole frames, needed {len(wanted)}")
             if head[1].split() != [b"%d" % step] or head[3].split() != [b"%d" % n_atoms]:
                 raise ReplicaError(
-                    f"{path}: frame {frame}: found step {head[1].decode().strip()} with {head[3].decode().strip()} "
-                    f"atoms, needed step {step} with {n_atoms}"
+                    f"{path}: frame {frame}: found step {_shown(head[1])} with {_shown(head[3])} atoms, "
+                    f"needed step {step} with {n_atoms}"
                 )
             if b"nan" in atoms or b"inf" in atoms:
                 raise ReplicaError(f"{path}: frame {frame}: found coordinates that are not finite")
         if stream.read(1):
             raise ReplicaError(f"{path}: found more than {len(wanted)} frames")
+
+
+def _shown(line: bytes) -> str:
+    return line.decode(errors="replace").strip()
 
 
 def _read_text(path: Path) -> str:

@@ -105,5 +105,5 @@ def lammps_command(
 
 def lammps_environment() -> dict[str, str]:
     """The environment of a replica: this one's, with the thread pools of its libraries cut to one."""
-    threads = {name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
-    return {**os.environ, **threads}
+    one_thread = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+    return {**os.environ, **one_thread}

@@ -19,6 +19,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -155,13 +156,13 @@ def read_structure(path: str | Path) -> Structure:
     StructureError
         If the file is missing, unreadable, or not periodic in all directions.
     """
-    from ase import Atoms
     from ase.io import read
 
     path = Path(path)
     if not path.is_file():
         raise StructureError(f"structure file {path}: no such file")
     is_data = path.suffix in _DATA_SUFFIXES
+    atoms: Any  # ase.Atoms, whose methods carry no types
     # ASE wraps the parsers of many formats, which raise whatever they please on malformed input.
     try:
         with warnings.catch_warnings():
@@ -170,7 +171,6 @@ def read_structure(path: str | Path) -> Structure:
     except Exception as error:
         kind = "a LAMMPS data file of atom_style atomic with Masses" if is_data else "a format that ASE reads"
         raise StructureError(f"structure file {path}: cannot be read ({error}); needed {kind}") from error
-    assert isinstance(atoms, Atoms)
     if atoms.cell.rank != 3 or not (is_data or atoms.pbc.all()):
         found = atoms.pbc.tolist()
         raise StructureError(f"structure file {path}: found pbc {found}, needed one periodic in x, y and z")

@@ -151,7 +151,12 @@ class Study:
         Not in it: the models and the number of replicas, so that either can be extended in place, the
         number of processes, and the analysis.
         """
-        return {"seed": self.seed, "structure": self.structure.identity(), "dynamics": asdict(self.dynamics)}
+        identity = {
+            "seed": self.seed,
+            "structure": self.structure.identity(),
+            "dynamics": asdict(self.dynamics),
+        }
+        return _plain(identity)  # type: ignore[no-any-return]
 
     @property
     def hash(self) -> str:
@@ -194,7 +199,7 @@ def load_study(path: str | Path) -> Study:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise StudyError(
-            f"study file {path}: no such file; write one, or try the one that ships with lpsmd: `lpsmd run demo`"
+            f"study file {path}: no such file; write one, or try the one that ships: `lpsmd run demo`"
         ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise StudyError(f"study file {path}: cannot be read: {error}") from error
@@ -362,9 +367,7 @@ def _resolve(parsed: _StudyFile, *, folder: Path) -> Study:
     )
 
 
-def _resolve_structure(
-    section: _StructureSection, *, folder: Path
-) -> GeneratedStructure | StructureFile:
+def _resolve_structure(section: _StructureSection, *, folder: Path) -> GeneratedStructure | StructureFile:
     if (section.generator is None) == (section.file is None):
         raise StudyError(
             f"[structure]: found {'both' if section.file else 'neither'} of generator and file, needed one: "
@@ -432,7 +435,7 @@ def _resolve_models(sections: list[_ModelSection], *, folder: Path) -> tuple[Mod
     for label in labels:
         if labels.count(label) > 1:
             raise StudyError(
-                f"[[models]]: label {label!r} is used twice; give one of them another label = \"...\""
+                f'[[models]]: label {label!r} is used twice; give one of them another label = "..."'
             )
     return models
 
@@ -460,7 +463,7 @@ def _find_model(name: str, *, folder: Path) -> Path:
             hint = _nearest(name, known) if known else "none are installed"
             raise StudyError(
                 f"[[models]]: no model named {name!r} ships with lpsmd; {hint}; "
-                f"for a file of your own write its path, such as \"./{name}.pt\""
+                f'for a file of your own write its path, such as "./{name}.pt"'
             )
         return shipped
     return folder / name

@@ -13,18 +13,27 @@ def structure() -> None:
 
 
 @structure.command()
-@click.option("--a", "a_A", type=float, default=9.86, show_default=True, help="Lattice parameter in Angstrom.")
 @click.option(
-    "--supercell", type=int, nargs=3, default=(1, 1, 1), show_default=True, help="Conventional cells along x, y, z."
+    "--a", "a_A", type=float, default=9.86, show_default=True, help="Lattice parameter in Angstrom."
+)
+@click.option(
+    "--supercell",
+    type=int,
+    nargs=3,
+    default=(1, 1, 1),
+    show_default=True,
+    help="Conventional cells along x, y, z.",
 )
 @click.option(
     "--inversion",
     type=float,
     default=0.0,
     show_default=True,
-    help="Fraction of Cl sites that hold S, and of free S sites that hold Cl: 0 ordered, 0.5 fully disordered.",
+    help="Fraction of Cl sites that hold S, and vice versa: 0 ordered, 0.5 fully disordered.",
 )
-@click.option("--seed", type=int, default=1, show_default=True, help="Decides which Li and anion sites are taken.")
+@click.option(
+    "--seed", type=int, default=1, show_default=True, help="Decides which Li and anion sites are taken."
+)
 @click.option(
     "-o",
     "--output",
@@ -32,13 +41,11 @@ def structure() -> None:
     required=True,
     help="File to write: .lmp or .data for LAMMPS, else any extension that ASE writes (.extxyz, .cif).",
 )
-def li6ps5cl(
-    a_A: float, supercell: tuple[int, int, int], inversion: float, seed: int, output: Path
-) -> None:
-    """Write argyrodite Li6PS5Cl (F-43m, 52 atoms a conventional cell).
+def li6ps5cl(a_A: float, supercell: tuple[int, int, int], inversion: float, seed: int, output: Path) -> None:
+    r"""Write argyrodite Li6PS5Cl (F-43m, 52 atoms a conventional cell).
 
-    Li takes one site of each face-sharing 48h pair, drawn from the seed without close contacts. Atom types are
-    Li P S Cl.
+    Li takes one site of each face-sharing 48h pair, drawn from the seed without close contacts. Atom types
+    are Li P S Cl.
 
     \b
     Example:

@@ -241,7 +241,7 @@ def load_model(path: str | Path, *, device: str | torch.device = "cpu") -> Model
     passport = read_passport(path)
     try:
         with quiet_torchscript():
-            program = torch.jit.load(str(path), map_location=device)
+            program = torch.jit.load(str(path), map_location=device)  # type: ignore[no-untyped-call]
     except (RuntimeError, ValueError) as error:
         raise ModelFileError(
             f"{path}: the passport is whole but torch {torch.__version__} cannot load the program: "
@@ -271,7 +271,7 @@ def save_model(program: torch.jit.ScriptModule, passport: Passport, path: str | 
 
 
 def _without_debug_records(archive: io.BytesIO) -> bytes:
-    """The archive without the line tables that torch adds: half the size, and paths of the exporting machine."""
+    """The archive without torch's line tables: half of the size, and paths of the exporting machine."""
     lean = io.BytesIO()
     with zipfile.ZipFile(archive) as old, zipfile.ZipFile(lean, "w") as new:
         for name in old.namelist():
@@ -375,8 +375,8 @@ class _Fields:
             if keys:
                 names = ", ".join(self._prefix + key for key in sorted(keys))
                 raise ModelFileError(
-                    f"{self._where}: the passport {kind} field {names}; schema {SCHEMA} needs exactly its own "
-                    f"fields: export the model again with `lpsmd export`"
+                    f"{self._where}: the passport {kind} field {names}; schema {SCHEMA} needs exactly its "
+                    f"own fields: export the model again with `lpsmd export`"
                 )
 
     def section(self, key: str) -> _Fields:

@@ -244,14 +244,14 @@ def _float64_state(checkpoint: Path) -> dict[str, Any]:
         ) from error
     if "model_dict" in params:
         raise ModelFileError(
-            f"{checkpoint}: found a multi-task model ({', '.join(params['model_dict'])}), needed a single one; "
+            f"{checkpoint}: found a multi-task model ({', '.join(params['model_dict'])}), needed one task; "
             f"split it with `dp --pt freeze --head` or train one task"
         )
     kind = params.get("descriptor", {}).get("type")
     if params.get("type", "standard") != "standard" or kind not in ("se_e2_a", "se_a"):
         raise ModelFileError(
-            f"{checkpoint}: found the model {params.get('type', 'standard')} with descriptor {kind}, needed a "
-            f"standard energy model with descriptor se_e2_a; other descriptors cannot be exported"
+            f"{checkpoint}: found the model {params.get('type', 'standard')} with descriptor {kind}, needed "
+            f"a standard energy model with descriptor se_e2_a; other descriptors cannot be exported"
         )
     params["descriptor"]["precision"] = "float64"
     params.setdefault("fitting_net", {})["precision"] = "float64"

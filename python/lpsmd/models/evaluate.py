@@ -213,7 +213,7 @@ def compare_with_reference(found: Evaluation, passport: Passport) -> SelfTest:
     )
 
 
-class LpsmdCalculator(Calculator):
+class LpsmdCalculator(Calculator):  # type: ignore[misc,unused-ignore]
     """An ASE calculator around a model file: energy, energies, forces and stress.
 
     Parameters
@@ -224,12 +224,18 @@ class LpsmdCalculator(Calculator):
         Where to evaluate it.
     """
 
-    implemented_properties: ClassVar[list[str]] = ["energy", "free_energy", "energies", "forces", "stress"]
+    implemented_properties: ClassVar[list[str]] = [  # type: ignore[misc]
+        "energy",
+        "free_energy",
+        "energies",
+        "forces",
+        "stress",
+    ]
 
     def __init__(
         self, model: ModelFile | str | Path, *, device: str | torch.device = "cpu", **options: Any
     ) -> None:
-        super().__init__(**options)
+        super().__init__(**options)  # type: ignore[no-untyped-call]
         self._device = device
         self.model = model if isinstance(model, ModelFile) else load_model(model, device=device)
 
@@ -240,13 +246,17 @@ class LpsmdCalculator(Calculator):
         system_changes: Sequence[str] = tuple(all_changes),
     ) -> None:
         """Evaluate the model; stress is given where the cell has a volume."""
-        super().calculate(atoms, list(properties), list(system_changes))
-        found = evaluate(self.model, self.atoms, device=self._device)
+        super().calculate(  # type: ignore[no-untyped-call]
+            atoms, list(properties), list(system_changes)
+        )
+        frame: Atoms = self.atoms  # type: ignore[assignment]
+        found = evaluate(self.model, frame, device=self._device)
         self.results = {
             "energy": found.energy_eV,
             "free_energy": found.energy_eV,
             "energies": found.atom_energies_eV,
             "forces": found.forces_eV_per_A,
         }
-        if all(self.atoms.pbc):
-            self.results["stress"] = full_3x3_to_voigt_6_stress(found.virial_eV / self.atoms.get_volume())
+        if all(frame.pbc):
+            stress = found.virial_eV / frame.cell.volume
+            self.results["stress"] = full_3x3_to_voigt_6_stress(stress)  # type: ignore[no-untyped-call]

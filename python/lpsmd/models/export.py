@@ -47,7 +47,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-TRAINERS = {"nequip": "nequip", "mace": "mace-torch", "deepmd": "deepmd-kit"}
+# architecture: (distribution, what Python imports)
+TRAINERS = {
+    "nequip": ("nequip", "nequip"),
+    "mace": ("mace-torch", "mace"),
+    "deepmd": ("deepmd-kit", "deepmd"),
+}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -141,9 +146,9 @@ def export_model(
         output.unlink()
         raise ModelFileError(
             f"{checkpoint}: the exported {dtype} program differs from {network.source} by "
-            f"{result.energy_eV_per_atom:.2e} eV/atom and {result.force_eV_per_A:.2e} eV/Angstrom, needed at most "
-            f"{result.tolerance.energy_eV_per_atom:.0e} and {result.tolerance.force_eV_per_A:.0e}; no file was "
-            f"written: export with --dtype float64 to tell rounding from an error"
+            f"{result.energy_eV_per_atom:.2e} eV/atom and {result.force_eV_per_A:.2e} eV/Angstrom, needed at "
+            f"most {result.tolerance.energy_eV_per_atom:.0e} and {result.tolerance.force_eV_per_A:.0e}; no file "
+            f"was written: export with --dtype float64 to tell rounding from an error"
         )
     log.info(
         "%s: %.1f kB, forces within %.1e eV/Angstrom",
@@ -162,11 +167,11 @@ def load_network(architecture: str, checkpoint: Path, *, dtype: str) -> Network:
         raise ModelFileError(f"architecture: found {architecture!r}, needed one of {', '.join(TRAINERS)}")
     if not checkpoint.is_file():
         raise ModelFileError(f"{checkpoint}: no such checkpoint")
-    trainer = TRAINERS[architecture]
-    if importlib.util.find_spec({"mace-torch": "mace", "deepmd-kit": "deepmd"}.get(trainer, trainer)) is None:
+    package, module = TRAINERS[architecture]
+    if importlib.util.find_spec(module) is None:
         raise ModelFileError(
-            f"exporting a {architecture} checkpoint needs the package {trainer}, which this Python does not have; "
-            f"run `lpsmd export` in the environment that trained the model"
+            f"exporting a {architecture} checkpoint needs the package {package}, which this Python does not "
+            f"have; run `lpsmd export` in the environment that trained the model"
         )
     exporter = importlib.import_module(f"lpsmd.models.{architecture}")
     network: Network = exporter.load(checkpoint, dtype=dtype)

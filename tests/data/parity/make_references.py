@@ -7,13 +7,13 @@
 Each trains a network of a few hundred weights for some seconds on the demonstration DFT frames (so that
 shifts, scales and statistics are real ones), exports it in both precisions, and writes
 
-    {architecture}_float32.pt, {architecture}_float64.pt   model files
-    {architecture}.json                                    cell_A, positions_A, types, type_names, energy_eV,
-                                                           forces_eV_per_A, virial_eV, atom_energies_eV, source
+    {architecture}_{dtype}.pt  model files
+    {architecture}.json        cell_A, positions_A, types, type_names, energy_eV, forces_eV_per_A,
+                               virial_eV, atom_energies_eV, source
 
 The numbers come from the package's own calculator in float64 (nequip: NequIPCalculator, mace: MACECalculator,
-deepmd: DP). The frame has 52 atoms, is rattled and strained to a triclinic cell of volume and shape unlike the training
-frames, and is shorter than twice the cutoff in every direction, so that images of one neighbour count apart.
+deepmd: DP). The frame has 52 atoms, is rattled and strained to a triclinic cell unlike those of the training frames, and is
+shorter than twice the cutoff, so that images of one neighbour count apart.
 nequip and mace were trained in float32, deepmd in float64: both ways of changing precision are met.
 """
 
@@ -47,7 +47,10 @@ NEQUIP_INPUT: dict[str, Any] = {
         "seed": 1,
         "split_dataset": [{"file_path": "frames.extxyz", "train": 10, "val": 2}],
         "transforms": [
-            {"_target_": "nequip.data.transforms.ChemicalSpeciesToAtomTypeMapper", "model_type_names": TYPE_NAMES},
+            {
+                "_target_": "nequip.data.transforms.ChemicalSpeciesToAtomTypeMapper",
+                "model_type_names": TYPE_NAMES,
+            },
             {"_target_": "nequip.data.transforms.NeighborListTransform", "r_max": 5.0},
         ],
         "train_dataloader": {"_target_": "torch.utils.data.DataLoader", "batch_size": 2},
@@ -136,7 +139,13 @@ DEEPMD_INPUT: dict[str, Any] = {
         "fitting_net": {"neuron": [24, 24], "seed": 1},
     },
     "learning_rate": {"type": "exp", "start_lr": 0.005, "stop_lr": 1e-4, "decay_steps": 50},
-    "loss": {"type": "ener", "start_pref_e": 0.02, "limit_pref_e": 1, "start_pref_f": 1000, "limit_pref_f": 1},
+    "loss": {
+        "type": "ener",
+        "start_pref_e": 0.02,
+        "limit_pref_e": 1,
+        "start_pref_f": 1000,
+        "limit_pref_f": 1,
+    },
     "training": {
         "training_data": {"systems": ["system"], "batch_size": 2},
         "numb_steps": 200,
@@ -217,7 +226,9 @@ def atom_energies(architecture: str, frame: Atoms, calculator: Any) -> list[floa
 
 def main() -> None:
     """Train, export, evaluate, write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("architecture", choices=["nequip", "mace", "deepmd"])
     architecture = parser.parse_args().architecture
     train = {"nequip": train_nequip, "mace": train_mace, "deepmd": train_deepmd}[architecture]

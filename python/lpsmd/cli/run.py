@@ -1,0 +1,129 @@
+"""`lpsmd run`: a study from its file to its numbers."""
+
+from __future__ import annotations
+
+import json
+import logging
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+@click.command()
+@click.argument("study", metavar="STUDY.toml")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder for everything the study makes; default: NAME-HASH, so a changed study gets its own.",
+)
+@click.option(
+    "-p",
+    "--processes",
+    type=click.IntRange(min=1),
+    help="LAMMPS processes at a time; default: the study's, else one for each core.",
+)
+@click.option("--analyse-only", is_flag=True, help="Run nothing; analyse the replicas that are complete.")
+@click.option("--json", "as_json", is_flag=True, help="Print results.json instead of the table.")
+def run(study: str, output: Path | None, processes: int | None, analyse_only: bool, as_json: bool) -> None:
+    r"""Run a study and print D with its error and a verdict.
+
+    STUDY.toml names a structure, models, a temperature and lengths; the word demo stands for the study that
+    ships with lpsmd. Each replica of each model runs in LAMMPS, in a folder of its own and with a seed of its
+    own. Then the mean squared displacements give D by the Einstein relation, with a 95 % interval over the
+    replicas.
+
+    \b
+      lpsmd run demo                    six shipped models, minutes
+      lpsmd run demo --analyse-only     the same numbers again, from what was run
+      lpsmd run my-study.toml -p 8      eight replicas at a time
+
+    \b
+    A small study file:
+      [study]
+      name = "mine"
+      [structure]
+      generator = "li6ps5cl"            # or: file = "cell.data"
+      a_A = 9.86
+      supercell = [2, 2, 2]
+      inversion = 0.5
+      [[models]]
+      path = "./my-model.pt"            # relative to this file; a bare name is a shipped model
+      [dynamics]
+      temperature_K = 600.0
+      equilibration_ps = 5.0
+      production_ps = 70.0
+      [ensemble]
+      replicas = 16
+
+    \b
+    In the output folder:
+      results.json   D, interval, fit window and verdict of each model, seeds, versions, hashes
+      msd.csv        mean squared displacements, per model and lag
+      msd.png        the same as a plot
+      MODEL/replica-NNN/   log, trajectory and final state of each replica
+
+    Stop with Ctrl-C and run the same command again: complete replicas are kept, the others start over. Exit
+    code 0 means every model has its D; 1, that too few replicas of some model survived; 2, bad input.
+    """
+    from rich.console import Console
+
+    from lpsmd.ensemble import default_output, read_ensemble, run_ensemble
+    from lpsmd.report import analyse_study, print_report, results, watching, write_results
+    from lpsmd.study import load_study
+
+    # Progress and messages go to stderr, what was asked for to stdout.
+    messages = Console(stderr=True)
+    _log_to(messages)
+    signal.signal(signal.SIGTERM, _interrupt)
+    parsed = load_study(study)
+    folder = output if output is not None else default_output(parsed)
+    if analyse_only:
+        ensemble = read_ensemble(parsed, folder)
+    else:
+        try:
+            with watching(parsed, messages) as watcher:
+                ensemble = run_ensemble(parsed, folder, processes=processes, watcher=watcher)
+        except KeyboardInterrupt:
+            click.echo(f"stopped; run the same command again to go on with {folder}", err=True)
+            sys.exit(130)
+    report = analyse_study(parsed, ensemble)
+    write_results(report)
+    if as_json:
+        click.echo(json.dumps(results(report), indent=2))
+    else:
+        # In a file or a pipe, room for the whole table.
+        wide = None if sys.stdout.isatty() else 120
+        print_report(report, Console(width=wide))
+    for entry in report.short_of_replicas:
+        click.echo(
+            f"error: {entry.model.label}: {len(entry.complete)} of {len(entry.outcomes)} replicas complete, "
+            f"needed at least {parsed.ensemble.minimum_replicas} (minimum_replicas); see {folder}",
+            err=True,
+        )
+    if report.short_of_replicas:
+        sys.exit(1)
+
+
+def _log_to(console: Console) -> None:
+    """Send lpsmd's own messages to the console, below a progress bar where there is one."""
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            console.print(record.getMessage(), markup=False, highlight=False, soft_wrap=True)
+
+    logger = logging.getLogger("lpsmd")
+    logger.handlers[:] = [Handler()]
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+
+
+def _interrupt(number: int, frame: object) -> NoReturn:
+    """A batch system's SIGTERM ends a study as Ctrl-C does: no LAMMPS process is left behind."""
+    raise KeyboardInterrupt

@@ -1,0 +1,5 @@
+"""How the demonstration models were trained: `lpsmd train`.
+
+The trainers (nequip, mace-torch, deepmd-kit) and the teacher (chgnet) run as programs of their own, each in
+its own environment, because their pins collide; nothing here imports them.
+"""

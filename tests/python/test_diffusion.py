@@ -1,0 +1,321 @@
+"""D, its interval and its verdict, on motions whose answer is known."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import stats
+from support.dumps import write_dump
+from tolerances import COVERAGE_95, MSD_RELATIVE, RANDOM_WALK_D_STANDARD_ERRORS
+
+from lpsmd.analysis import (
+    DiffusionOptions,
+    FrameworkCheck,
+    FrameworkOptions,
+    ModelResult,
+    Msd,
+    Verdict,
+    analyse_replicas,
+    check_framework,
+    diffusion_coefficient,
+    diffusion_to_dict,
+    msd_rows,
+    read_dump,
+    write_msd_csv,
+)
+from lpsmd.analysis.diffusion import format_with_error
+from lpsmd.errors import LpsmdError
+
+ELEMENTS = ["Li"] * 24 + ["P"] * 4 + ["S"] * 20 + ["Cl"] * 4
+FRAME_PS = 0.01
+
+
+def msd_of(values: np.ndarray, n_frames: int = 401) -> Msd:
+    """An Msd with the given values, [L] lags."""
+    return Msd(
+        species="Li",
+        drift="none",
+        n_atoms=24,
+        n_frames=n_frames,
+        duration_ps=FRAME_PS * (n_frames - 1),
+        time_ps=FRAME_PS * np.arange(len(values)),
+        msd_A2=values,
+        components_A2=np.repeat(values[:, None] / 3, 3, axis=1),
+        counts=24 * (n_frames - np.arange(len(values))),
+    )
+
+
+def walk_msd(displacement: np.ndarray, n_lags: int) -> np.ndarray:
+    """[n_lags] of [F, A] one-dimensional walks times three: the statistics are all that matters here."""
+    out = np.zeros(n_lags)
+    for lag in range(1, n_lags):
+        out[lag] = 3 * ((displacement[lag:] - displacement[:-lag]) ** 2).mean()
+    return out
+
+
+def cell_with_tetrahedra() -> np.ndarray:
+    """52 atoms in a box of 10 Angstrom: four PS4, one of them across the boundary."""
+    base = np.random.default_rng(0).uniform(0, 10, (52, 3))
+    corners = 2.05 / np.sqrt(3) * np.array([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]])
+    for p, centre in enumerate([[0.3, 2.5, 9.8], [7.5, 2.5, 5], [2.5, 7.5, 5], [7.5, 7.5, 5]]):
+        base[24 + p] = centre
+        base[28 + 4 * p : 32 + 4 * p] = centre + corners
+    base[44:48] = [[5, 5, z] for z in (0, 2, 7, 9)]
+    return base
+
+
+def moving_cell(seed: int, *, n_frames: int = 401, D_A2_per_ps: float = 1.2) -> np.ndarray:
+    """[F, 52, 3] in which Li walks at random and the rest vibrates."""
+    rng = np.random.default_rng(seed)
+    positions = cell_with_tetrahedra() + rng.normal(0, 0.05, (n_frames, 52, 3))
+    step = np.sqrt(2 * D_A2_per_ps * FRAME_PS)
+    positions[:, :24] += rng.normal(0, step, (n_frames, 24, 3)).cumsum(axis=0)
+    return positions
+
+
+def dumps(folder: Path, replicas: list[np.ndarray]) -> list[Path]:
+    return [write_dump(folder / f"{i}.dump", x, ELEMENTS, interval=5) for i, x in enumerate(replicas)]
+
+
+def test_units() -> None:
+    # 6 Angstrom^2/ps is D = 1 Angstrom^2/ps = 1e-16 cm^2 / 1e-12 s
+    line = 6.0 * FRAME_PS * np.arange(201)
+    found = diffusion_coefficient([msd_of(line + 0.4), msd_of(line + 0.5)])
+    assert found.D_cm2_per_s == pytest.approx(1e-4, rel=MSD_RELATIVE)
+    assert found.D_half_interval_cm2_per_s == pytest.approx(0.0, abs=1e-14)
+    assert (found.fit_start_ps, found.fit_end_ps) == pytest.approx((0.4, 2.0))
+
+
+def test_student_interval() -> None:
+    line = FRAME_PS * np.arange(201)
+    slopes = np.array([5.0, 6.0, 7.5, 6.5])
+    found = diffusion_coefficient([msd_of(slope * line) for slope in slopes])
+    values = slopes / 6 * 1e-4
+    low, high = stats.t.interval(0.95, 3, loc=values.mean(), scale=stats.sem(values))
+    assert found.D_cm2_per_s == pytest.approx(values.mean())
+    assert found.D_half_interval_cm2_per_s == pytest.approx((high - low) / 2)
+    assert found.D_replicas_cm2_per_s == pytest.approx(values)
+    assert found.exponent == pytest.approx(1.0)
+
+
+def test_random_walk_from_dumps(tmp_path: Path) -> None:
+    paths = dumps(tmp_path, [moving_cell(seed) for seed in range(8)])
+    found = analyse_replicas([[path] for path in paths], species="Li", timestep_fs=2.0).diffusion
+    assert found.D_half_interval_cm2_per_s is not None
+    error = found.D_half_interval_cm2_per_s / stats.t.ppf(0.975, 7)
+    assert abs(found.D_cm2_per_s - 1.2e-4) < RANDOM_WALK_D_STANDARD_ERRORS * error
+    assert found.verdict is Verdict.DIFFUSIVE
+    assert found.reason.startswith(f"local exponent {found.exponent:.2f} +- ")
+    assert found.framework_checked
+
+
+@pytest.mark.parametrize("n_replicas", [3, 8])
+def test_interval_covers_the_truth(n_replicas: int) -> None:
+    """600 ensembles of Brownian replicas; stochastic, with a fixed seed."""
+    rng = np.random.default_rng(2026)
+    n_ensembles, n_frames, n_lags = 600, 101, 51
+    covered = 0
+    for _ in range(n_ensembles):
+        walks = rng.normal(0, np.sqrt(2 * FRAME_PS), (n_frames, n_replicas, 8)).cumsum(axis=0)
+        msds = [msd_of(walk_msd(walks[:, r], n_lags), n_frames) for r in range(n_replicas)]
+        found = diffusion_coefficient(msds)
+        assert found.D_half_interval_cm2_per_s is not None
+        covered += abs(found.D_cm2_per_s - 1e-4) < found.D_half_interval_cm2_per_s
+    assert covered / n_ensembles == pytest.approx(0.95, abs=COVERAGE_95)
+
+
+def noisy(mean: np.ndarray, spread: float, n: int = 4) -> list[Msd]:
+    factors = 1.0 + spread * np.linspace(-1, 1, n)
+    return [msd_of(mean * factor) for factor in factors]
+
+
+TIME_PS = FRAME_PS * np.arange(201)
+MOTIONS = {
+    "diffusive": (12 * TIME_PS, 0.1, Verdict.DIFFUSIVE, r"local exponent 1\.00 \+- .*, MSD 24\.0 Angstrom\^2"),
+    "ballistic": (10 * TIME_PS**2, 0.1, Verdict.NOT_YET_DIFFUSIVE, r"local exponent 2\.00 \+- .*, 1 is needed"),
+    "caged": (
+        12 * (1 - np.exp(-TIME_PS / 0.5)) + 0.01 * TIME_PS,
+        0.05,
+        Verdict.NOT_YET_DIFFUSIVE,
+        r"local exponent 0\.\d+ \+-",
+    ),
+    "below a hop": (
+        3 * TIME_PS,
+        0.1,
+        Verdict.TOO_SHORT,
+        r"MSD 6\.0 Angstrom\^2 at the end of the window, one hop of 2\.9 Angstrom is 8\.4",
+    ),
+    "scattered": (12 * TIME_PS, 0.95, Verdict.TOO_SHORT, r"the interval of D includes zero, run longer"),
+}
+
+
+@pytest.mark.parametrize("motion", MOTIONS)
+def test_verdicts(motion: str) -> None:
+    mean, spread, verdict, reason = MOTIONS[motion]
+    found = diffusion_coefficient(noisy(mean, spread))
+    assert found.verdict is verdict
+    import re
+
+    assert re.search(reason, found.reason), found.reason
+    assert found.reason.endswith("the framework was not checked")
+
+
+def test_exponent_too_uncertain() -> None:
+    curves = [6 * TIME_PS + 3 * TIME_PS ** (1 + shift) for shift in (-1, 2.5, -0.5, 2)]
+    found = diffusion_coefficient([msd_of(curve) for curve in curves], DiffusionOptions(exponent_uncertainty=0.05))
+    assert found.verdict is Verdict.TOO_SHORT
+    assert "cannot tell caged from diffusive" in found.reason
+
+
+def test_one_replica_has_no_interval() -> None:
+    found = diffusion_coefficient([msd_of(12 * TIME_PS)])
+    assert found.verdict is Verdict.TOO_SHORT
+    assert found.D_half_interval_cm2_per_s is None
+    assert str(found) == (
+        "D = 2.00e-4 cm^2/s (no interval, n = 1), fit 0.4-2.0 ps: too short to judge: "
+        "one replica gives no interval, at least 2 are needed; the framework was not checked"
+    )
+
+
+def test_text_has_interval_window_and_verdict() -> None:
+    found = diffusion_coefficient(noisy(3 * TIME_PS, 0.3))
+    assert str(found) == (
+        "D = (5.0 +- 1.8)e-5 cm^2/s (95 %, n = 4), fit 0.4-2.0 ps: too short to judge: MSD 6.0 Angstrom^2 at the "
+        "end of the window, one hop of 2.9 Angstrom is 8.4; the framework was not checked"
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "text"),
+    [
+        (1.234e-5, 5.3e-6, "(1.2 +- 0.5)e-5"),
+        (1.234e-5, 1.3e-6, "(1.23 +- 0.13)e-5"),
+        (1.234e-5, 1.96e-6, "(1.2 +- 0.2)e-5"),
+        (2e-6, 5e-5, "(0 +- 5)e-5"),
+        (-1e-6, 3e-5, "(-0 +- 3)e-5"),
+        (9.99e-5, 9e-7, "(9.99 +- 0.09)e-5"),
+        (1.2e-5, None, "1.20e-5"),
+        (0.0, 0.0, "(0 +- 0)"),
+    ],
+)
+def test_format(value: float, error: float | None, text: str) -> None:
+    assert format_with_error(value, error) == text
+
+
+def test_whole_framework(tmp_path: Path) -> None:
+    trajectory = read_dump(dumps(tmp_path, [moving_cell(1)])[0])
+    found = check_framework(trajectory, timestep_fs=2.0)
+    assert found.broken_bonds == ()
+    assert 2.05 < found.longest_bond_A < 2.6
+    # two independent positions, three axes, four P about their own centre of mass
+    assert found.msd.msd_A2[1:].mean() == pytest.approx(2 * 3 * 0.05**2 * 3 / 4, rel=0.05)
+
+
+def broken_bond(start: int, stop: int) -> np.ndarray:
+    """Atom 29 (S) leaves atom 25 (P) from frame `start` to `stop`."""
+    positions = moving_cell(2)
+    positions[start:stop, 28] += 1.5 * (positions[0, 28] - positions[0, 24])
+    return positions
+
+
+def test_broken_bond(tmp_path: Path) -> None:
+    whole, broken = moving_cell(1), broken_bond(200, 300)
+    found = analyse_replicas(dumps(tmp_path, [whole, broken]), species="Li", timestep_fs=2.0)
+    assert found.diffusion.verdict is Verdict.FRAMEWORK_BROKEN
+    assert found.diffusion.reason.startswith("replica 1: P-S bond of atoms 25 and 29 broke at 2.0 ps (")
+    assert found.frameworks is not None
+    assert [len(check.broken_bonds) for check in found.frameworks] == [0, 1]
+
+
+@pytest.mark.parametrize(("frames", "broken"), [(10, False), (11, False), (12, True)])
+def test_stretched_bond_is_not_broken(tmp_path: Path, frames: int, broken: bool) -> None:
+    # 11 frames span 0.1 ps: longer than that is needed
+    trajectory = read_dump(dumps(tmp_path, [broken_bond(200, 200 + frames)])[0])
+    found = check_framework(trajectory, timestep_fs=2.0)
+    assert bool(found.broken_bonds) is broken
+    assert found.longest_bond_A > 2.8
+
+
+def test_bond_broken_before_the_first_frame(tmp_path: Path) -> None:
+    found = check_framework(read_dump(dumps(tmp_path, [broken_bond(0, 401)])[0]), timestep_fs=2.0)
+    assert "P-S bond of atoms 25 and" in found.broken_bonds[0]
+    assert "broke at 0.0 ps" in found.broken_bonds[0]
+
+
+def framework_check(values: np.ndarray) -> FrameworkCheck:
+    return FrameworkCheck(
+        options=FrameworkOptions(),
+        msd=replace(msd_of(values), species="P"),
+        broken_bonds=(),
+        longest_bond_A=2.3,
+    )
+
+
+def test_framework_that_moves() -> None:
+    msds = noisy(12 * TIME_PS, 0.1)
+    still = [framework_check(np.full(201, 0.3 + 0.01 * r)) for r in range(4)]
+    assert diffusion_coefficient(msds, frameworks=still).verdict is Verdict.DIFFUSIVE
+    far = [*still[:3], framework_check(np.full(201, 1.4))]
+    found = diffusion_coefficient(msds, frameworks=far)
+    assert (found.verdict, found.reason) == (
+        Verdict.FRAMEWORK_BROKEN,
+        "replica 3: MSD of P reaches 1.40 Angstrom^2, 1 is the limit",
+    )
+    rising = [framework_check((0.40 + 0.01 * r) * TIME_PS) for r in range(4)]
+    found = diffusion_coefficient(msds, frameworks=rising)
+    assert found.verdict is Verdict.FRAMEWORK_BROKEN
+    assert found.reason.startswith("MSD of P does not level off: it rises by 0.41 +- 0.02 Angstrom^2/ps, beyond 1")
+
+
+def test_errors(tmp_path: Path) -> None:
+    good = msd_of(12 * TIME_PS)
+    with pytest.raises(LpsmdError, match="found no replica, at least one MSD is needed"):
+        diffusion_coefficient([])
+    with pytest.raises(LpsmdError, match=r"replica 1 is 2\.0 ps long with 201 frames, replica 0 4\.0 ps with 401"):
+        diffusion_coefficient([good, msd_of(12 * TIME_PS, 201)])
+    with pytest.raises(LpsmdError, match=r"replica 1 is of S with drift 'none', replica 0 of Li"):
+        diffusion_coefficient([good, replace(good, species="S")])
+    with pytest.raises(LpsmdError, match=r"MSD goes up to a lag of 1\.0 ps, the fit window ends at 2\.0 ps; .*>= 0\.5"):
+        diffusion_coefficient([msd_of(12 * TIME_PS[:101])])
+    with pytest.raises(LpsmdError, match=r"fit window 0\.08-0\.09 ps holds 2 lags, at least 3 are needed"):
+        diffusion_coefficient([good], DiffusionOptions(fit_start_fraction=0.02, fit_end_fraction=0.0225))
+    with pytest.raises(LpsmdError, match=r"MSD of Li is zero in the fit window: the atoms do not move"):
+        diffusion_coefficient([msd_of(0 * TIME_PS)])
+    with pytest.raises(LpsmdError, match=r"found 1 framework checks for 2 replicas"):
+        diffusion_coefficient([good, good], frameworks=[framework_check(0 * TIME_PS)])
+    with pytest.raises(LpsmdError, match=r"the fit window is 0\.5 to 0\.1 of the length, 0 < start < end <= 1"):
+        DiffusionOptions(fit_start_fraction=0.5, fit_end_fraction=0.1)
+    with pytest.raises(LpsmdError, match=r"confidence is 95, a number between 0 and 1"):
+        DiffusionOptions(confidence=95)
+    with pytest.raises(LpsmdError, match=r"hop_distance_A is 0\.0, a positive number is needed"):
+        DiffusionOptions(hop_distance_A=0.0)
+    trajectory = read_dump(dumps(tmp_path, [moving_cell(1, n_frames=5)])[0])
+    with pytest.raises(LpsmdError, match=r"no atom of element 'Ge'; found Li, P, S, Cl"):
+        check_framework(trajectory, timestep_fs=2.0, options=FrameworkOptions(bond=("Ge", "S")))
+    with pytest.raises(LpsmdError, match=r"found 4 Cl, at least 6 are needed for the bonds of each P"):
+        check_framework(trajectory, timestep_fs=2.0, options=FrameworkOptions(bond=("P", "Cl"), coordination=6))
+
+
+def test_results_as_files(tmp_path: Path) -> None:
+    msds = noisy(12 * TIME_PS, 0.1)
+    found = diffusion_coefficient(msds)
+    values = json.loads(json.dumps(diffusion_to_dict(found), allow_nan=False))
+    assert values["D_cm2_per_s"] == found.D_cm2_per_s
+    assert (values["verdict"], values["n_replicas"], values["text"]) == ("diffusive", 4, str(found))
+    result = ModelResult(label="lj, PBE", msds=tuple(msds), diffusion=found)
+    write_msd_csv(tmp_path / "msd.csv", [result, result])
+    lines = (tmp_path / "msd.csv").read_text().splitlines()
+    assert lines[0] == (
+        "model,time_ps,msd_A2,msd_stderr_A2,msd_x_A2,msd_y_A2,msd_z_A2,n_replicas,n_atoms"
+    )
+    assert len(lines) == 1 + 2 * 201
+    row = list(msd_rows(result))[100]
+    assert row["msd_A2"] == pytest.approx(12.0)
+    assert row["msd_stderr_A2"] == pytest.approx(12 * np.std([-0.1, -0.1 / 3, 0.1 / 3, 0.1], ddof=1) / 2)
+    assert row["msd_x_A2"] == pytest.approx(4.0)
+    single = ModelResult(label="lj", msds=(msds[0],), diffusion=found)
+    assert next(msd_rows(single))["msd_stderr_A2"] == ""

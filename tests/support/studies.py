@@ -1,0 +1,48 @@
+"""Small studies that run in seconds: the 52-atom cell with a soft Lennard-Jones model."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from lpsmd.models.contract import load_model, save_model
+
+from support.models import lj_model
+
+STUDY = """
+[study]
+name = "tiny"
+seed = 3
+
+[structure]
+generator = "li6ps5cl"
+a_A = 10.0
+
+[[models]]
+path = "./soft_pbe.pt"
+
+[dynamics]
+temperature_K = 600
+equilibration_ps = 0.1
+production_ps = 0.4
+
+[ensemble]
+replicas = 2
+"""
+
+
+def soft_model(path: Path, *, functional: str = "PBE") -> Path:
+    """A model under which the cell melts quietly: no charges, no bonds, no explosion."""
+    lj_model(path, ["Li", "P", "S", "Cl"], epsilon_eV=0.01, sigma_A=2.0)
+    loaded = load_model(path)
+    save_model(loaded.program, dataclasses.replace(loaded.passport, functional=functional), path)
+    return path
+
+
+def study_file(folder: Path, text: str = STUDY) -> Path:
+    """Write a study and the model that it names."""
+    folder.mkdir(parents=True, exist_ok=True)
+    soft_model(folder / "soft_pbe.pt")
+    path = folder / "study.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
