@@ -45,9 +45,9 @@ UNWRAP_POSITION_A = 2e-8
 MSD_RELATIVE = 1e-10
 # The same, for positions 1e4 A away: their own spacing in float64 is 2e-12 A, steps are 0.1 A.
 MSD_FAR_RELATIVE = 1e-9
-# Random walk of 400 atoms, MSD at lag 1: relative standard error sqrt(2/3/(400*1000)) = 0.0013, four of these.
+# Random walk of 400 atoms, MSD at lag 1: relative standard error sqrt(2/3/400/1000) = 0.0013, four of these.
 RANDOM_WALK_MSD_RELATIVE = 0.006
-# D of 40 random-walk replicas against the D that made them: four standard errors (stated by the fit itself).
+# D of 8 random-walk replicas against the D that made them: four standard errors (stated by the fit itself).
 RANDOM_WALK_D_STANDARD_ERRORS = 4.0
 # Coverage of a 95 % interval in 600 ensembles: binomial standard error 0.009, three of these.
 COVERAGE_95 = 0.027
@@ -61,3 +61,7 @@ STRUCTURE_BOND_A = 0.05
 # ----- studies ---------------------------------------------------------------------------------------------
 # Mean temperature of three 0.5 ps runs of 52 thermostatted atoms: the standard deviation of one is about 25 K.
 STUDY_TEMPERATURE_K = 100.0
+
+# ----- trajectory against ASE ------------------------------------------------------------------------------
+# 50 fs at 900 K: 1e-8 A from the dump's digits, and LAMMPS' and ASE's constants differ by 6e-8 of a displacement of 0.5 A.
+TRAJECTORY_A = 1e-6

@@ -28,12 +28,18 @@ constexpr std::size_t longest_line_bytes = buffer_bytes / 2;
 constexpr std::size_t most_elements = 256;
 constexpr const char *write_columns = "dump ... custom ... id element xu yu zu";
 
+/// File content as it may stand in a message: a damaged file holds bytes that are no text.
+std::string printable(std::string_view text)
+{
+  std::string out(text);
+  std::replace_if(out.begin(), out.end(), [](char c) { return c < ' ' || c > '~'; }, '?');
+  return out;
+}
+
 std::string in_quotes(std::string_view text)
 {
   constexpr std::size_t shown = 60;
-  std::string out = "'";
-  for (const char c : text.substr(0, shown)) out += (c >= ' ' && c <= '~') ? c : '?';
-  return out + (text.size() > shown ? "...'" : "'");
+  return "'" + printable(text.substr(0, shown)) + (text.size() > shown ? "...'" : "'");
 }
 
 bool is_blank(char c)
@@ -306,7 +312,7 @@ void DumpReader::fail(const std::string &text) const
 {
   std::string where = path_ + ", frame " + std::to_string(frame_);
   if (timestep_) where += " (timestep " + std::to_string(*timestep_) + ")";
-  throw Error(where + ", line " + std::to_string(lines_->line_number()) + ": " + text);
+  throw Error(where + ", line " + std::to_string(lines_->line_number()) + ": " + printable(text));
 }
 
 void DumpReader::fail_truncated(const std::string &what) const
@@ -527,6 +533,8 @@ std::size_t DumpReader::element_index(std::string_view name)
 {
   for (std::size_t i = 0; i < element_names_.size(); ++i)
     if (element_names_[i] == name) return i;
+  if (printable(name) != name)
+    fail("column element holds " + in_quotes(name) + ", a chemical symbol is needed: the file is damaged here, write it again");
   if (element_names_.size() == most_elements)
     fail("more than " + std::to_string(most_elements) + " different elements, the last " + in_quotes(name) +
          "; the 'element' column must hold chemical symbols: set `dump_modify ... element Li P S Cl`");

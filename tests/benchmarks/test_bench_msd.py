@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support.dumps import frame_text, rows_of
-from tolerances import DUMP_POSITION_A, MSD_RELATIVE
 
 from lpsmd.analysis import mean_squared_displacement, read_dump
+from support.dumps import frame_text, rows_of
+from tolerances import DUMP_POSITION_A, MSD_RELATIVE
 
 N_FRAMES = 4000
 ELEMENTS = (["Li"] * 24 + ["P"] * 4 + ["S"] * 20 + ["Cl"] * 4) * 8
@@ -48,7 +48,9 @@ def read_with_numpy(path: Path) -> np.ndarray:
 
 def msd_with_numpy(positions: np.ndarray, n_lags: int) -> np.ndarray:
     moved = positions[:, LI]
-    return np.array([((moved[lag:] - moved[: N_FRAMES - lag]) ** 2).sum(axis=2).mean() for lag in range(n_lags)])
+    return np.array(
+        [((moved[lag:] - moved[: N_FRAMES - lag]) ** 2).sum(axis=2).mean() for lag in range(n_lags)]
+    )
 
 
 def test_read(benchmark: Any, dump: Path, positions: np.ndarray) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +12,12 @@ import pytest
 from ase.data import atomic_masses, atomic_numbers
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.dumps import write_dump
-from tolerances import MSD_FAR_RELATIVE, MSD_RELATIVE, RANDOM_WALK_MSD_RELATIVE
 
 from lpsmd._core import MsdAccumulator
 from lpsmd.analysis import Trajectory, mean_squared_displacement, read_dump
 from lpsmd.errors import LpsmdError
+from support.dumps import write_dump
+from tolerances import MSD_FAR_RELATIVE, MSD_RELATIVE, RANDOM_WALK_MSD_RELATIVE
 
 ELEMENTS = ["Li"] * 5 + ["P"] * 2 + ["S"] * 4
 
@@ -90,7 +91,9 @@ def test_ballistic() -> None:
     positions = np.zeros((50, 2, 3))
     positions[:, 0] = time[:, None] * velocity
     found = mean_squared_displacement(trajectory(positions, ["Li", "P"]), species="Li", timestep_fs=2.0)
-    np.testing.assert_allclose(found.components_A2, found.time_ps[:, None] ** 2 * velocity**2, rtol=MSD_RELATIVE)
+    np.testing.assert_allclose(
+        found.components_A2, found.time_ps[:, None] ** 2 * velocity**2, rtol=MSD_RELATIVE
+    )
 
 
 def test_harmonic() -> None:
@@ -121,7 +124,9 @@ def test_drift_is_removed_with_masses() -> None:
     positions = rng.normal(0, 0.1, (40, 11, 3)).cumsum(axis=0)
     wind = np.cumsum(rng.normal(0, 1.0, (40, 1, 3)), axis=0)
     for drift in ("framework", "com"):
-        still = mean_squared_displacement(trajectory(positions, ELEMENTS), species="Li", timestep_fs=1.0, drift=drift)
+        still = mean_squared_displacement(
+            trajectory(positions, ELEMENTS), species="Li", timestep_fs=1.0, drift=drift
+        )
         blown = mean_squared_displacement(
             trajectory(positions + wind, ELEMENTS), species="Li", timestep_fs=1.0, drift=drift
         )
@@ -198,7 +203,7 @@ def test_accumulator_errors() -> None:
         sums.add(x[0], selection=[0])
 
 
-def test_msd_errors(caplog: pytest.LogCaptureFixture) -> None:
+def test_msd_errors() -> None:
     good = trajectory(np.zeros((5, 2, 3)), ["Li", "Q"])
     with pytest.raises(LpsmdError, match=r"memory: no atom of element 'Na'; found Li, Q: choose among these"):
         mean_squared_displacement(good, species="Na", timestep_fs=1.0)
@@ -210,15 +215,15 @@ def test_msd_errors(caplog: pytest.LogCaptureFixture) -> None:
         mean_squared_displacement(good, species="Li", timestep_fs=1.0, max_lag_fraction=1.5)
     with pytest.raises(LpsmdError, match=r"drift is 'frame', one of framework, com, none is needed"):
         mean_squared_displacement(good, species="Li", timestep_fs=1.0, drift="frame")  # type: ignore[arg-type]
-    with pytest.raises(LpsmdError, match=r"found only Li, so there is no framework .*read the dump with all species"):
+    with pytest.raises(
+        LpsmdError, match=r"found only Li, so there is no framework .*read the dump with all species"
+    ):
         mean_squared_displacement(trajectory(np.zeros((5, 1, 3)), ["Li"]), species="Li", timestep_fs=1.0)
     with pytest.raises(LpsmdError, match=r"found 1 frame, at least 2 are needed for a displacement"):
         mean_squared_displacement(trajectory(np.zeros((1, 2, 3)), ["Li", "P"]), species="Li", timestep_fs=1.0)
 
 
 def test_changing_cell_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
-    from dataclasses import replace
-
     breathing = trajectory(np.zeros((5, 2, 3)), ["Li", "P"])
     breathing = replace(breathing, cells_A=breathing.cells_A * np.linspace(1, 1.01, 5)[:, None, None])
     mean_squared_displacement(breathing, species="Li", timestep_fs=1.0)

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from support.studies import STUDY, soft_model, study_file
 
 PNG = b"\x89PNG\r\n\x1a\n"

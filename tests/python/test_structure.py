@@ -5,13 +5,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tolerances
 from ase import Atoms
 from ase.geometry import get_distances
 from ase.spacegroup import crystal
 from click.testing import CliRunner
+
+import tolerances
 from lpsmd.cli.structure import structure as structure_command
-from lpsmd.structure import Structure, StructureError, li6ps5cl, read_structure, write_structure
+from lpsmd.inputs import find_lammps_input
+from lpsmd.structure import (
+    Structure,
+    StructureError,
+    lammps_data,
+    li6ps5cl,
+    read_structure,
+    write_structure,
+)
 
 
 def as_atoms(cell: Structure) -> Atoms:
@@ -150,6 +159,11 @@ def test_unusable_files_are_refused(tmp_path: Path) -> None:
         write_structure(cell, tmp_path / "cell.what")
     with pytest.raises(StructureError, match=r"the folder .*missing does not exist; create it first"):
         write_structure(cell, tmp_path / "missing" / "cell.data")
+
+
+def test_the_shipped_cell_is_the_generator_s(tmp_path: Path) -> None:
+    shipped = find_lammps_input("li6ps5cl.data").read_text(encoding="utf-8")
+    assert shipped == lammps_data(li6ps5cl(a_A=10.0))
 
 
 def test_command_line(tmp_path: Path) -> None:

@@ -1,8 +1,10 @@
+# ruff: noqa: E501  (one fault a line, with its text)
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
+
 from lpsmd.errors import LpsmdError
 from lpsmd.structure import li6ps5cl, write_structure
 from lpsmd.study import DEMO_STUDY, MAX_SEED, GeneratedStructure, StructureFile, load_study

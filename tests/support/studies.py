@@ -6,7 +6,6 @@ import dataclasses
 from pathlib import Path
 
 from lpsmd.models.contract import load_model, save_model
-
 from support.models import lj_model
 
 STUDY = """

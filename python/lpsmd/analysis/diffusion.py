@@ -270,6 +270,10 @@ def diffusion_coefficient(
     :math:`\bar D \pm t_{n-1} s / \sqrt n`. The local exponent :math:`\beta` is the slope of ln MSD over ln t
     of the mean MSD; its interval comes from jackknife pseudo-values over replicas, Student too.
 
+    Student's interval takes the :math:`D_r` as normal. With a window up to half the length they are skewed to
+    the right when few atoms move: a 95 % interval of Brownian replicas covers the truth in 95 % of cases for
+    24 atoms and in 94 % where only 8 components are independent. Strongly correlated ions count as few.
+
     The verdict is the first of these that holds:
 
     ``framework broken``

@@ -239,7 +239,7 @@ def _float64_state(checkpoint: Path) -> dict[str, Any]:
         params = copy.deepcopy(state["_extra_state"]["model_params"])
     except Exception as error:  # unpickling foreign files raises anything
         raise ModelFileError(
-            f"{checkpoint}: no checkpoint of `dp --pt train` ({type(error).__name__}: {error}); give the "
+            f"{checkpoint}: no checkpoint of `dp --pt train` ({type(error).__name__}); give the "
             f".pt file that training wrote (not a frozen .pth)"
         ) from error
     if "model_dict" in params:

@@ -9,12 +9,11 @@ file reproduces them, writing. It runs in the trainer's environment and needs no
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -147,8 +146,8 @@ def export_model(
         raise ModelFileError(
             f"{checkpoint}: the exported {dtype} program differs from {network.source} by "
             f"{result.energy_eV_per_atom:.2e} eV/atom and {result.force_eV_per_A:.2e} eV/Angstrom, needed at "
-            f"most {result.tolerance.energy_eV_per_atom:.0e} and {result.tolerance.force_eV_per_A:.0e}; no file "
-            f"was written: export with --dtype float64 to tell rounding from an error"
+            f"most {result.tolerance.energy_eV_per_atom:.0e} and {result.tolerance.force_eV_per_A:.0e}; no "
+            f"file was written: export with --dtype float64 to tell rounding from an error"
         )
     log.info(
         "%s: %.1f kB, forces within %.1e eV/Angstrom",
@@ -167,12 +166,15 @@ def load_network(architecture: str, checkpoint: Path, *, dtype: str) -> Network:
         raise ModelFileError(f"architecture: found {architecture!r}, needed one of {', '.join(TRAINERS)}")
     if not checkpoint.is_file():
         raise ModelFileError(f"{checkpoint}: no such checkpoint")
-    package, module = TRAINERS[architecture]
-    if importlib.util.find_spec(module) is None:
+    package = TRAINERS[architecture]
+    try:
+        # The distribution, not the module: a folder called mace, say of a training, also imports as one.
+        version(package)
+    except PackageNotFoundError as error:
         raise ModelFileError(
             f"exporting a {architecture} checkpoint needs the package {package}, which this Python does not "
             f"have; run `lpsmd export` in the environment that trained the model"
-        )
+        ) from error
     exporter = importlib.import_module(f"lpsmd.models.{architecture}")
     network: Network = exporter.load(checkpoint, dtype=dtype)
     return network

@@ -111,7 +111,7 @@ def _model(checkpoint: Path) -> Any:
         model = torch.load(checkpoint, map_location="cpu", weights_only=False)
     except Exception as error:  # unpickling foreign files raises anything
         raise ModelFileError(
-            f"{checkpoint}: no model of mace_run_train ({type(error).__name__}: {error}); give the .model "
+            f"{checkpoint}: no model of mace_run_train ({type(error).__name__}); give the .model "
             f"file that training wrote, in an environment with the e3nn version that wrote it"
         ) from error
     kind = type(model).__name__

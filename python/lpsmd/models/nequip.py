@@ -108,7 +108,7 @@ def _model(checkpoint: Path, *, dtype: str) -> Any:
         module_name = hyper["info_dict"]["training_module"]["_target_"]
     except (KeyError, TypeError, RuntimeError, ValueError) as error:
         raise ModelFileError(
-            f"{checkpoint}: no checkpoint of nequip-train ({type(error).__name__}: {error}); "
+            f"{checkpoint}: no checkpoint of nequip-train ({type(error).__name__}); "
             f"give the .ckpt file that training wrote"
         ) from error
     training_module = hydra.utils.get_class(module_name)

@@ -1,0 +1,83 @@
+"""The set of the pre-training stage: frames of the teacher, brought onto the scale and the zero of the DFT.
+
+CHGNet's potential-energy surface is systematically too soft (its forces are too small by a constant
+factor; B. Deng et al., npj Comput. Mater. 11, 9 (2025), doi:10.1038/s41524-024-01500-6). Multiplied by one
+factor, fitted to the DFT forces of the training frames, it is still the gradient of an energy and lies much nearer to
+the DFT.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from ase import Atoms
+
+from lpsmd.training.data import ENERGY_KEY, FORCES_KEY, TrainingError, energies_eV
+
+VALIDATION_FRAMES = 24
+VALIDATION_SEED = 7
+POSITION_TOLERANCE_A = 1e-4  # the same geometry, written and read once more
+
+
+@dataclass(frozen=True, kw_only=True)
+class TeacherFit:
+    """How the teacher's labels are changed, and how far from the DFT they stay on its training frames."""
+
+    force_scale: float
+    energy_shift_eV: float
+    force_rms_before_eV_per_A: float
+    force_rms_after_eV_per_A: float
+
+
+def fit_teacher(teacher: Sequence[Atoms], dft: Sequence[Atoms]) -> TeacherFit:
+    r"""Fit scale and shift of the teacher to the DFT on the same geometries.
+
+    .. math:: s = \frac{\sum F_\mathrm{DFT} \cdot F_\mathrm{teacher}}{\sum F_\mathrm{teacher}^2}, \qquad
+              E_0 = \langle E_\mathrm{DFT} - s E_\mathrm{teacher} \rangle
+
+    Raises
+    ------
+    TrainingError
+        If the two lists are not the same geometries in the same order.
+    """
+    if len(teacher) != len(dft):
+        raise TrainingError(
+            f"the teacher labelled {len(teacher)} DFT geometries, needed {len(dft)}; delete the teacher's "
+            f"folder in the work directory and start again"
+        )
+    for label, reference in zip(teacher, dft, strict=True):
+        if np.abs(label.positions - reference.positions).max() > POSITION_TOLERANCE_A:
+            raise TrainingError(
+                f"the teacher's geometry of {reference.info['frame']} differs from the DFT's; delete the "
+                f"teacher's folder in the work directory and start again"
+            )
+    found = np.concatenate([atoms.arrays[FORCES_KEY] for atoms in teacher])
+    wanted = np.concatenate([atoms.arrays[FORCES_KEY] for atoms in dft])
+    scale = float((wanted * found).sum() / (found * found).sum())
+    return TeacherFit(
+        force_scale=scale,
+        energy_shift_eV=float(np.mean(energies_eV(dft) - scale * energies_eV(teacher))),
+        force_rms_before_eV_per_A=float(np.sqrt(np.mean((wanted - found) ** 2))),
+        force_rms_after_eV_per_A=float(np.sqrt(np.mean((wanted - scale * found) ** 2))),
+    )
+
+
+def rescale(frames: Sequence[Atoms], fit: TeacherFit) -> list[Atoms]:
+    """Copies of the teacher's frames with energies and forces on the DFT's scale."""
+    copies = []
+    for atoms in frames:
+        copy = atoms.copy()
+        copy.info[ENERGY_KEY] = fit.force_scale * atoms.info[ENERGY_KEY] + fit.energy_shift_eV
+        copy.arrays[FORCES_KEY] = fit.force_scale * atoms.arrays[FORCES_KEY]
+        copies.append(copy)
+    return copies
+
+
+def split_pretraining(frames: Sequence[Atoms]) -> tuple[list[Atoms], list[Atoms]]:
+    """Training and validation frames of the pre-training, drawn by a fixed seed."""
+    order = np.random.default_rng(VALIDATION_SEED).permutation(len(frames))
+    chosen = set(order[:VALIDATION_FRAMES].tolist())
+    train = [atoms for n, atoms in enumerate(frames) if n not in chosen]
+    return train, [atoms for n, atoms in enumerate(frames) if n in chosen]
