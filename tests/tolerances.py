@@ -5,6 +5,8 @@ from __future__ import annotations
 # ----- pair style against LAMMPS' own lj/cut ---------------------------------------------------------------
 # Two summation orders of the same float64 terms; forces of rattled rock salt reach some eV/Angstrom.
 LJ_FORCE_EV_PER_A = 1e-11
+# 200 steps at 900 K amplify rounding of 1e-15 A about a million times.
+LJ_POSITION_A = 1e-7
 LJ_ENERGY_RELATIVE = 1e-12  # of the sum of |atom energies|
 
 # ----- exported networks against the trainer's own calculator in float64 -----------------------------------
@@ -63,5 +65,5 @@ STRUCTURE_BOND_A = 0.05
 STUDY_TEMPERATURE_K = 100.0
 
 # ----- trajectory against ASE ------------------------------------------------------------------------------
-# 50 fs at 900 K: 1e-8 A from the dump's digits, and LAMMPS' and ASE's constants differ by 6e-8 of a displacement of 0.5 A.
+# 50 fs at 900 K: 1e-8 A from the dump's digits; LAMMPS' and ASE's constants differ by 6e-8 of a path of 0.5 A.
 TRAJECTORY_A = 1e-6

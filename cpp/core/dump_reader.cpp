@@ -534,7 +534,8 @@ std::size_t DumpReader::element_index(std::string_view name)
   for (std::size_t i = 0; i < element_names_.size(); ++i)
     if (element_names_[i] == name) return i;
   if (printable(name) != name)
-    fail("column element holds " + in_quotes(name) + ", a chemical symbol is needed: the file is damaged here, write it again");
+    fail("column element holds " + in_quotes(name) +
+         ", a chemical symbol is needed: the file is damaged here, write it again");
   if (element_names_.size() == most_elements)
     fail("more than " + std::to_string(most_elements) + " different elements, the last " + in_quotes(name) +
          "; the 'element' column must hold chemical symbols: set `dump_modify ... element Li P S Cl`");

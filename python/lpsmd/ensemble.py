@@ -171,8 +171,7 @@ def run_ensemble(study: Study, output: Path, *, processes: int | None = None, wa
         data_file = _claim(study, output, structure)
         replicas = plan_replicas(study, output)
         found = {
-            r: _earlier_outcome(r, study=study, data_file=data_file, n_atoms=len(structure.types))
-            for r in replicas
+            r: _earlier_outcome(r, study=study, data_file=data_file, n_atoms=len(structure.types)) for r in replicas
         }
         outcomes = {r: outcome for r, outcome in found.items() if outcome.complete}
         job = _Job(study=study, structure=structure, data_file=data_file)
@@ -180,9 +179,7 @@ def run_ensemble(study: Study, output: Path, *, processes: int | None = None, wa
         todo = sorted((r for r in replicas if r not in outcomes), key=lambda r: r.index)
         if outcomes:
             _log.info("%d of %d replicas are complete from an earlier run", len(outcomes), len(replicas))
-        outcomes |= _run_all(
-            job, todo, n_reused=len(outcomes), processes=_processes(study, processes), watcher=watcher
-        )
+        outcomes |= _run_all(job, todo, n_reused=len(outcomes), processes=_processes(study, processes), watcher=watcher)
     return Ensemble(output=output, structure=structure, outcomes=tuple(outcomes[r] for r in replicas))
 
 
@@ -261,8 +258,7 @@ def _claim(study: Study, output: Path, structure: Structure) -> Path:
         changed = _differences(earlier, identity)
         if changed:
             raise EnsembleError(
-                f"{output}: holds another study ({'; '.join(changed)}); "
-                f"choose another --output, or remove the folder"
+                f"{output}: holds another study ({'; '.join(changed)}); choose another --output, or remove the folder"
             )
     _write_atomically(record, _json({"identity": identity, "study": study.to_dict()}))
     data_file = output / _DATA_FILE
@@ -275,11 +271,7 @@ def _differences(old: Any, new: Any, name: str = "") -> list[str]:
     """Leaves that differ, as "dynamics.temperature_K was 900.0, is 800.0"."""
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         keys = sorted(old.keys() | new.keys())
-        return [
-            text
-            for key in keys
-            for text in _differences(old.get(key), new.get(key), f"{name}.{key}".lstrip("."))
-        ]
+        return [text for key in keys for text in _differences(old.get(key), new.get(key), f"{name}.{key}".lstrip("."))]
     return [] if old == new else [f"{name} was {old}, is {new}"]
 
 
@@ -290,9 +282,7 @@ def _driver_lock(output: Path) -> Iterator[None]:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise EnsembleError(
-                f"{output}: another process is running this study; wait for it to end"
-            ) from error
+            raise EnsembleError(f"{output}: another process is running this study; wait for it to end") from error
         yield
 
 
@@ -389,9 +379,7 @@ def _run_replica(job: _Job, replica: Replica, children: _Children) -> ReplicaOut
     """Run one replica from its beginning. None if it was stopped with the whole study."""
     _set_earlier_aside(replica)
     replica.directory.mkdir(parents=True, exist_ok=True)
-    _write_atomically(
-        replica.directory / _REPLICA_RECORD, _json(_replica_identity(replica, data_file=job.data_file))
-    )
+    _write_atomically(replica.directory / _REPLICA_RECORD, _json(_replica_identity(replica, data_file=job.data_file)))
     command = lammps_command(
         model=replica.model,
         dynamics=job.study.dynamics,
@@ -517,9 +505,7 @@ def _check_log(path: Path, *, dynamics: Dynamics) -> Thermo:
         raise ReplicaError(f"{path}: found no log")
     runs = _log_runs(_read_text(path))
     if len(runs) != 2 or runs[1].loop_time_s is None:
-        raise ReplicaError(
-            f"{path}: found no end of the production, needed equilibration and production complete"
-        )
+        raise ReplicaError(f"{path}: found no end of the production, needed equilibration and production complete")
     production = runs[1]
     steps = production.column("Step")
     if not steps or steps[-1] != dynamics.production_steps:

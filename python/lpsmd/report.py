@@ -183,11 +183,7 @@ def print_report(report: StudyReport, console: Console) -> None:
         console.print(str(comparison), markup=False, highlight=False, soft_wrap=True)
     for line in _warnings(report):
         console.print(line, style="yellow", markup=False, highlight=False, soft_wrap=True)
-    written = (
-        "results.json, msd.csv, msd.png"
-        if len(report.short_of_replicas) < len(report.models)
-        else "results.json"
-    )
+    written = "results.json, msd.csv, msd.png" if len(report.short_of_replicas) < len(report.models) else "results.json"
     console.print(f"{written} in {report.ensemble.output}", highlight=False, soft_wrap=True)
 
 
@@ -221,9 +217,7 @@ class _Lines:
     def finished(self, outcome: ReplicaOutcome, *, done: int, total: int) -> None:
         """Say how it ended."""
         if outcome.thermo is not None:
-            _log.info(
-                "[%d/%d] %s: %.1f ms/step", done, total, outcome.replica.name, outcome.thermo.ms_per_step
-            )
+            _log.info("[%d/%d] %s: %.1f ms/step", done, total, outcome.replica.name, outcome.thermo.ms_per_step)
         else:
             _log.warning("[%d/%d] %s failed: %s", done, total, outcome.replica.name, outcome.reason)
 
@@ -397,9 +391,7 @@ def _lammps_version(ensemble: Ensemble) -> str | None:
     for outcome in ensemble.outcomes:
         screen: Path = outcome.replica.directory / "lmp.out"
         if outcome.complete and screen.is_file():
-            found = re.search(
-                r"^LAMMPS \((.+)\)", screen.read_text(encoding="utf-8", errors="replace"), re.MULTILINE
-            )
+            found = re.search(r"^LAMMPS \((.+)\)", screen.read_text(encoding="utf-8", errors="replace"), re.MULTILINE)
             if found:
                 return found.group(1)
     return None

@@ -86,9 +86,7 @@ class Structure:
         return abs(float(np.linalg.det(self.cell_A)))
 
 
-def li6ps5cl(
-    *, a_A: float, supercell: Sequence[int] = (1, 1, 1), inversion: float = 0.0, seed: int = 1
-) -> Structure:
+def li6ps5cl(*, a_A: float, supercell: Sequence[int] = (1, 1, 1), inversion: float = 0.0, seed: int = 1) -> Structure:
     """Build Li6PS5Cl with quenched disorder drawn from a seed.
 
     Parameters
@@ -310,9 +308,7 @@ def _choose(rng: np.random.Generator, n_sites: int, n_chosen: int) -> npt.NDArra
     return chosen
 
 
-def _occupy_lithium(
-    sites: FloatArray, *, counts: tuple[int, int, int], rng: np.random.Generator
-) -> FloatArray:
+def _occupy_lithium(sites: FloatArray, *, counts: tuple[int, int, int], rng: np.random.Generator) -> FloatArray:
     """Take one 48h site of each face-sharing pair, annealed against Li-Li repulsion, [M / 2, 3]."""
     contacts = _contacts(sites, counts)
     # The nearest of all is the other site of the pair: the two never hold Li together.

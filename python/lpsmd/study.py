@@ -401,8 +401,7 @@ def _resolve_dynamics(section: _DynamicsSection) -> Dynamics:
         value = getattr(section, key)
         if not _is_multiple(1000.0 * value if unit == "ps" else value, multiple_of_fs):
             raise StudyError(
-                f"[dynamics]: {key}: found {value:g} {unit}, needed a whole multiple of {named}, "
-                f"{multiple_of_fs:g} fs"
+                f"[dynamics]: {key}: found {value:g} {unit}, needed a whole multiple of {named}, {multiple_of_fs:g} fs"
             )
 
     for key, unit in (("equilibration_ps", "ps"), ("production_ps", "ps"), ("dump_interval_fs", "fs")):
@@ -434,9 +433,7 @@ def _resolve_models(sections: list[_ModelSection], *, folder: Path) -> tuple[Mod
     labels = [model.label for model in models]
     for label in labels:
         if labels.count(label) > 1:
-            raise StudyError(
-                f'[[models]]: label {label!r} is used twice; give one of them another label = "..."'
-            )
+            raise StudyError(f'[[models]]: label {label!r} is used twice; give one of them another label = "..."')
     return models
 
 

@@ -48,9 +48,7 @@ def read_with_numpy(path: Path) -> np.ndarray:
 
 def msd_with_numpy(positions: np.ndarray, n_lags: int) -> np.ndarray:
     moved = positions[:, LI]
-    return np.array(
-        [((moved[lag:] - moved[: N_FRAMES - lag]) ** 2).sum(axis=2).mean() for lag in range(n_lags)]
-    )
+    return np.array([((moved[lag:] - moved[: N_FRAMES - lag]) ** 2).sum(axis=2).mean() for lag in range(n_lags)])
 
 
 def test_read(benchmark: Any, dump: Path, positions: np.ndarray) -> None:

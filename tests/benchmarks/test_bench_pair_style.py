@@ -18,6 +18,7 @@ import pytest
 import torch
 from ase import Atoms
 from ase.io import read
+
 from lpsmd.models.contract import load_model
 from lpsmd.models.evaluate import neighbor_graph, types_of
 from support.simulation import TYPE_NAMES, simulation
@@ -60,9 +61,7 @@ def bare_call_seconds(model: Path, atoms: Atoms, calls: int) -> float:
 
 @pytest.mark.parametrize("atoms_wanted", [52, 416])
 @pytest.mark.parametrize("architecture", MODELS)
-def test_pair_style_over_bare_call(
-    architecture: str, atoms_wanted: int, tmp_path: Path, benchmark: Any
-) -> None:
+def test_pair_style_over_bare_call(architecture: str, atoms_wanted: int, tmp_path: Path, benchmark: Any) -> None:
     torch.set_num_threads(1)
     atoms, log = cell(atoms_wanted), tmp_path / "log.lammps"
     with simulation(atoms, log=log) as run:

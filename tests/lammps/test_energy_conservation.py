@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import lpsmd
 import numpy as np
 import pytest
 from ase.io import read
+
+import lpsmd
 from support.simulation import simulation
 from tolerances import NVE_FLUCTUATION_EV_PER_ATOM_PER_FS2, NVE_SLOPE_EV_PER_ATOM_PER_PS
 

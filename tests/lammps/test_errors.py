@@ -7,11 +7,11 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
+
 from lpsmd.models.contract import quiet_torchscript, read_passport
 from support.models import lj_model
 from support.simulation import TYPE_NAMES, run_lmp
@@ -100,7 +100,8 @@ def test_file_without_passport(tmp_path: Path) -> None:
 
     with quiet_torchscript():
         torch.jit.save(torch.jit.script(Nothing()), str(tmp_path / "bare.pt"))
-    assert "bare.pt has no lpsmd passport; write it with `lpsmd export`" in message(tmp_path, *use(tmp_path / "bare.pt"))
+    text = message(tmp_path, *use(tmp_path / "bare.pt"))
+    assert "bare.pt has no lpsmd passport; write it with `lpsmd export`" in text
 
 
 def changed_passport(model: Path, target: Path, **changes: object) -> Path:
@@ -154,7 +155,7 @@ def test_absent_cuda(model: Path, tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def impostor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]]:
+def impostor(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Libraries that answer for LAMMPS or torch with another version, for LD_PRELOAD."""
     compiler = shutil.which("c++")
     assert compiler, "the build of lpsmd needed a C++ compiler, so there is one"
@@ -170,7 +171,7 @@ def impostor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Pat
         subprocess.run(
             [compiler, "-shared", "-fPIC", "-o", str(libraries[name]), str(folder / f"{name}.cpp")], check=True
         )
-    yield libraries
+    return libraries
 
 
 def test_wrong_lammps_version(model: Path, tmp_path: Path, impostor: dict[str, Path]) -> None:

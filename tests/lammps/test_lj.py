@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ase import Atoms
+
 from support.models import lj_model
-from support.simulation import Computed, simulation
-from tolerances import LJ_ENERGY_RELATIVE, LJ_FORCE_EV_PER_A
+from support.simulation import Computed, Simulation, simulation
+from tolerances import LJ_ENERGY_RELATIVE, LJ_FORCE_EV_PER_A, LJ_POSITION_A
 
 TYPES = ("Li", "S")
 EPSILON = np.array([[0.02, 0.015], [0.015, 0.03]])
@@ -27,7 +28,7 @@ def rattled(repeat: tuple[int, int, int], *, shear: bool = False, periodic: bool
     """Rock salt of Li and S, 8 atoms times `repeat`, displaced by 0.15 Angstrom."""
     a = 5.4
     corners = np.array([[0, 0, 0], [0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]])
-    fractional = np.concatenate([corners, corners + [0.5, 0.0, 0.0]])
+    fractional = np.concatenate([corners, corners + np.array([0.5, 0.0, 0.0])])
     atoms = Atoms("Li4S4", scaled_positions=fractional, cell=[a] * 3, pbc=True).repeat(repeat)
     if shear:
         strain = np.array([[1.02, 0.0, 0.0], [0.21, 0.97, 0.0], [-0.17, 0.28, 1.01]])
@@ -48,12 +49,15 @@ STRUCTURES = {
 }
 
 
+def use_lj_cut(run: Simulation) -> None:
+    run.lmp.command("pair_style lj/cut 6.0")
+    for i, j in ((0, 0), (0, 1), (1, 1)):
+        run.lmp.command(f"pair_coeff {i + 1} {j + 1} {EPSILON[i, j]} {SIGMA[i, j]} {CUTOFF[i, j]}")
+
+
 def lj_cut(atoms: Atoms) -> Computed:
     with simulation(atoms, TYPES) as run:
-        run.lmp.command("pair_style lj/cut 6.0")
-        for i in range(2):
-            for j in range(i, 2):
-                run.lmp.command(f"pair_coeff {i + 1} {j + 1} {EPSILON[i, j]} {SIGMA[i, j]} {CUTOFF[i, j]}")
+        use_lj_cut(run)
         return run.compute()
 
 
@@ -72,23 +76,18 @@ def test_equals_lj_cut(name: str, model: Path) -> None:
 
 
 def test_moves_as_lj_cut_does(model: Path) -> None:
-    """Twenty steps with reneighbouring: the graph follows atoms across the boundary."""
+    """Two hundred steps with reneighbouring: the graph follows atoms across the boundary."""
     atoms = STRUCTURES["smaller than twice the cutoff"]
     positions = []
     for style in ("lpsmd", "lj/cut"):
         with simulation(atoms, TYPES) as run:
-            if style == "lpsmd":
-                run.use_model(model)
-            else:
-                run.lmp.command("pair_style lj/cut 6.0")
-                for i, j in ((0, 0), (0, 1), (1, 1)):
-                    run.lmp.command(f"pair_coeff {i + 1} {j + 1} {EPSILON[i, j]} {SIGMA[i, j]} {CUTOFF[i, j]}")
+            run.use_model(model) if style == "lpsmd" else use_lj_cut(run)
             run.lmp.commands_list(
                 ["neighbor 0.3 bin", "velocity all create 900 5", "fix move all nve", "timestep 0.002", "run 200"]
             )
             order = np.argsort(run.lmp.numpy.extract_atom("id")[: len(atoms)])
             positions.append(np.array(run.lmp.numpy.extract_atom("x")[: len(atoms)][order]))
-    np.testing.assert_allclose(positions[0], positions[1], rtol=0, atol=1e-7)
+    np.testing.assert_allclose(positions[0], positions[1], rtol=0, atol=LJ_POSITION_A)
 
 
 def test_atom_virial_sums_to_the_virial(model: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from ase import Atoms
+
 from support.simulation import Computed, simulation
 from tolerances import (
     DIFFERENCE_FORCE_EV_PER_A,
@@ -40,9 +41,7 @@ def test_equals_the_package(architecture: str, dtype: str) -> None:
     atoms, expected = reference(architecture)
     found = in_lammps(architecture, dtype, atoms)
     n = len(atoms)
-    np.testing.assert_allclose(
-        found.forces, expected["forces_eV_per_A"], rtol=0, atol=PARITY_FORCE_EV_PER_A[dtype]
-    )
+    np.testing.assert_allclose(found.forces, expected["forces_eV_per_A"], rtol=0, atol=PARITY_FORCE_EV_PER_A[dtype])
     assert abs(found.energy - expected["energy_eV"]) / n < PARITY_ENERGY_EV_PER_ATOM[dtype]
     virial_error = np.abs(found.virial - np.array(expected["virial_eV"])).max() / n
     assert virial_error < PARITY_VIRIAL_EV_PER_ATOM[dtype]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from ase.io import read
+
 from lpsmd.analysis import read_dump
 from support.simulation import simulation
 from tolerances import TRAJECTORY_A

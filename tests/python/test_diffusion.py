@@ -179,9 +179,7 @@ def test_verdicts(motion: str) -> None:
 
 def test_exponent_too_uncertain() -> None:
     curves = [6 * TIME_PS + 3 * TIME_PS ** (1 + shift) for shift in (-1, 2.5, -0.5, 2)]
-    found = diffusion_coefficient(
-        [msd_of(curve) for curve in curves], DiffusionOptions(exponent_uncertainty=0.05)
-    )
+    found = diffusion_coefficient([msd_of(curve) for curve in curves], DiffusionOptions(exponent_uncertainty=0.05))
     assert found.verdict is Verdict.TOO_SHORT
     assert "cannot tell caged from diffusive" in found.reason
 
@@ -283,24 +281,18 @@ def test_framework_that_moves() -> None:
     rising = [framework_check((0.40 + 0.02 * r) * TIME_PS) for r in range(4)]
     found = diffusion_coefficient(msds, frameworks=rising)
     assert found.verdict is Verdict.FRAMEWORK_BROKEN
-    assert found.reason.startswith(
-        "MSD of P does not level off: it rises by 0.43 +- 0.04 Angstrom^2/ps, beyond 1"
-    )
+    assert found.reason.startswith("MSD of P does not level off: it rises by 0.43 +- 0.04 Angstrom^2/ps, beyond 1")
 
 
 def test_errors(tmp_path: Path) -> None:
     good = msd_of(12 * TIME_PS)
     with pytest.raises(LpsmdError, match="found no replica, at least one MSD is needed"):
         diffusion_coefficient([])
-    with pytest.raises(
-        LpsmdError, match=r"replica 1 is 2\.0 ps long with 201 frames, replica 0 4\.0 ps with 401"
-    ):
+    with pytest.raises(LpsmdError, match=r"replica 1 is 2\.0 ps long with 201 frames, replica 0 4\.0 ps with 401"):
         diffusion_coefficient([good, msd_of(12 * TIME_PS, 201)])
     with pytest.raises(LpsmdError, match=r"replica 1 is of S with drift 'none', replica 0 of Li"):
         diffusion_coefficient([good, replace(good, species="S")])
-    with pytest.raises(
-        LpsmdError, match=r"MSD goes up to a lag of 1\.0 ps, the fit window ends at 2\.0 ps; .*>= 0\.5"
-    ):
+    with pytest.raises(LpsmdError, match=r"MSD goes up to a lag of 1\.0 ps, the fit window ends at 2\.0 ps; .*>= 0\.5"):
         diffusion_coefficient([msd_of(12 * TIME_PS[:101])])
     with pytest.raises(LpsmdError, match=r"fit window 0\.08-0\.09 ps holds 2 lags, at least 3 are needed"):
         diffusion_coefficient([good], DiffusionOptions(fit_start_fraction=0.02, fit_end_fraction=0.0225))
@@ -308,9 +300,7 @@ def test_errors(tmp_path: Path) -> None:
         diffusion_coefficient([msd_of(0 * TIME_PS)])
     with pytest.raises(LpsmdError, match=r"found 1 framework checks for 2 replicas"):
         diffusion_coefficient([good, good], frameworks=[framework_check(0 * TIME_PS)])
-    with pytest.raises(
-        LpsmdError, match=r"the fit window is 0\.5 to 0\.1 of the length, 0 < start < end <= 1"
-    ):
+    with pytest.raises(LpsmdError, match=r"the fit window is 0\.5 to 0\.1 of the length, 0 < start < end <= 1"):
         DiffusionOptions(fit_start_fraction=0.5, fit_end_fraction=0.1)
     with pytest.raises(LpsmdError, match=r"confidence is 95, a number between 0 and 1"):
         DiffusionOptions(confidence=95)
@@ -320,9 +310,7 @@ def test_errors(tmp_path: Path) -> None:
     with pytest.raises(LpsmdError, match=r"no atom of element 'Ge'; found Li, P, S, Cl"):
         check_framework(trajectory, timestep_fs=2.0, options=FrameworkOptions(bond=("Ge", "S")))
     with pytest.raises(LpsmdError, match=r"found 4 Cl, at least 6 are needed for the bonds of each P"):
-        check_framework(
-            trajectory, timestep_fs=2.0, options=FrameworkOptions(bond=("P", "Cl"), coordination=6)
-        )
+        check_framework(trajectory, timestep_fs=2.0, options=FrameworkOptions(bond=("P", "Cl"), coordination=6))
 
 
 def test_results_as_files(tmp_path: Path) -> None:

@@ -95,9 +95,7 @@ def test_every_replica_runs_in_its_own_folder_with_its_own_seed(finished: tuple[
     assert dumps[pbe_0] == dumps[hse_0]
 
 
-def test_the_input_by_hand_gives_the_same_trajectory(
-    finished: tuple[Study, Path, Notes], tmp_path: Path
-) -> None:
+def test_the_input_by_hand_gives_the_same_trajectory(finished: tuple[Study, Path, Notes], tmp_path: Path) -> None:
     study, output, _ = finished
     replica = first_replica(study, output)
     knobs = {
@@ -187,9 +185,7 @@ def test_a_product_with_a_fault_is_not_complete(
         check_product(replica, dynamics=study.dynamics, n_atoms=ATOMS)
 
 
-def test_a_dump_with_frames_too_many_is_not_complete(
-    finished: tuple[Study, Path, Notes], tmp_path: Path
-) -> None:
+def test_a_dump_with_frames_too_many_is_not_complete(finished: tuple[Study, Path, Notes], tmp_path: Path) -> None:
     study, output = copied(finished, tmp_path)
     replica = first_replica(study, output)
     with replica.dump.open("a") as stream:
@@ -214,9 +210,7 @@ def test_a_failed_replica_is_kept_and_says_why(tmp_path: Path) -> None:
 def test_another_study_in_the_folder_is_refused(finished: tuple[Study, Path, Notes], tmp_path: Path) -> None:
     _, output = copied(finished, tmp_path)
     changed = load_study(study_file(tmp_path, STUDY.replace("= 600", "= 700")))
-    with pytest.raises(
-        EnsembleError, match=r"dynamics\.temperature_K was 600\.0, is 700\.0.*choose another --output"
-    ):
+    with pytest.raises(EnsembleError, match=r"dynamics\.temperature_K was 600\.0, is 700\.0.*choose another --output"):
         run_ensemble(changed, output, watcher=Notes())
     same = load_study(study_file(tmp_path))
     assert default_output(same) != default_output(changed)
@@ -243,9 +237,7 @@ def test_more_replicas_extend_a_study(finished: tuple[Study, Path, Notes], tmp_p
     assert [outcome.reused for outcome in ensemble.outcomes] == [True, True, False]
 
 
-def test_two_drivers_of_one_study_refuse_each_other(
-    finished: tuple[Study, Path, Notes], tmp_path: Path
-) -> None:
+def test_two_drivers_of_one_study_refuse_each_other(finished: tuple[Study, Path, Notes], tmp_path: Path) -> None:
     study, output = copied(finished, tmp_path)
     with (output / ".lock").open("a") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)

@@ -59,9 +59,7 @@ def rocksalt(*, a: float = 5.6, repeat: int = 1, seed: int = 4) -> Atoms:
 
 def sheared() -> Atoms:
     atoms = rocksalt()
-    atoms.set_cell(
-        atoms.cell.array @ [[1.0, 0.2, 0.1], [0.0, 1.05, -0.25], [0.05, 0.0, 0.95]], scale_atoms=True
-    )
+    atoms.set_cell(atoms.cell.array @ [[1.0, 0.2, 0.1], [0.0, 1.05, -0.25], [0.05, 0.0, 0.95]], scale_atoms=True)
     return atoms
 
 
@@ -174,9 +172,7 @@ def test_reading_a_passport_does_not_run_the_program(lj: Path) -> None:
             if "/code/" not in name:
                 new.writestr(name, old.read(name))
     assert read_passport(bare).architecture == "lj"
-    with pytest.raises(
-        ModelFileError, match=r"bare\.pt: the passport is whole but torch .* cannot load the program"
-    ):
+    with pytest.raises(ModelFileError, match=r"bare\.pt: the passport is whole but torch .* cannot load the program"):
         load_model(bare)
 
 
@@ -264,9 +260,7 @@ def test_folder_instead_of_a_file(tmp_path: Path) -> None:
 def test_truncated_file(lj: Path, kept: float) -> None:
     content = lj.read_bytes()
     lj.write_bytes(content[: int(kept * len(content))])
-    with pytest.raises(
-        ModelFileError, match=r"lj\.pt: truncated or damaged model file \(\d+ bytes, .*\); copy or"
-    ):
+    with pytest.raises(ModelFileError, match=r"lj\.pt: truncated or damaged model file \(\d+ bytes, .*\); copy or"):
         load_model(lj)
 
 
@@ -281,9 +275,7 @@ def test_torchscript_without_a_passport(tmp_path: Path) -> None:
     path = tmp_path / "foreign.pt"
     with quiet_torchscript():
         torch.jit.save(torch.jit.script(torch.nn.Linear(1, 1)), str(path))
-    with pytest.raises(
-        ModelFileError, match=r"a torch archive without an lpsmd passport .* with `lpsmd export`"
-    ):
+    with pytest.raises(ModelFileError, match=r"a torch archive without an lpsmd passport .* with `lpsmd export`"):
         read_passport(path)
 
 
@@ -292,9 +284,7 @@ def test_passport_that_is_no_json(lj: Path) -> None:
     with zipfile.ZipFile(lj) as old, zipfile.ZipFile(broken, "w") as new:
         for name in old.namelist():
             new.writestr(name, b"{" if name.endswith("lpsmd.json") else old.read(name))
-    with pytest.raises(
-        ModelFileError, match=r"the passport lpsmd\.json is no JSON .*; export the model again"
-    ):
+    with pytest.raises(ModelFileError, match=r"the passport lpsmd\.json is no JSON .*; export the model again"):
         read_passport(broken)
 
 
@@ -441,9 +431,7 @@ def test_lj_equals_ase(tmp_path: Path, frame: str) -> None:
 def test_two_lj_atoms_by_hand(tmp_path: Path) -> None:
     # At r = 2^(1/6) sigma the pair sits in its minimum: energy -epsilon, no force.
     pair = Atoms("Ar2", positions=[[0, 0, 0], [2 ** (1 / 6) * 3.4, 0, 0]])
-    write_lj_model(
-        tmp_path / "ar.pt", type_names=["Ar"], epsilon_eV=0.01, sigma_A=3.4, cutoff_A=8.0, reference=argon()
-    )
+    write_lj_model(tmp_path / "ar.pt", type_names=["Ar"], epsilon_eV=0.01, sigma_A=3.4, cutoff_A=8.0, reference=argon())
     found = evaluate(tmp_path / "ar.pt", pair)
     np.testing.assert_allclose(found.atom_energies_eV, [-0.005, -0.005], rtol=0, atol=LJ_FORCE_EV_PER_A)
     np.testing.assert_allclose(found.forces_eV_per_A, 0.0, atol=LJ_FORCE_EV_PER_A)
@@ -463,9 +451,7 @@ def test_lj_in_single_precision(tmp_path: Path, lj: Path) -> None:
 
 @pytest.mark.parametrize("bad", [[[1.0, 2.0], [3.0, 1.0]], [1.0, 2.0], 0.0, -1.0])
 def test_lj_matrices_are_checked(tmp_path: Path, bad: Any) -> None:
-    with pytest.raises(
-        ModelFileError, match=r"sigma_A: found .*, needed one positive number or a symmetric 2 x 2"
-    ):
+    with pytest.raises(ModelFileError, match=r"sigma_A: found .*, needed one positive number or a symmetric 2 x 2"):
         write_lj_model(
             tmp_path / "bad.pt",
             type_names=["Na", "Cl"],
@@ -574,7 +560,9 @@ def test_export_needs_the_trainer(tmp_path: Path) -> None:
         pytest.skip("every trainer is installed here")
     checkpoint = tmp_path / "best.ckpt"
     checkpoint.touch()
-    text = f"exporting a {missing[0]} checkpoint needs the package {packages[missing[0]]}, which this Python does not have"
+    text = (
+        f"exporting a {missing[0]} checkpoint needs the package {packages[missing[0]]}, which this Python does not have"
+    )
     with pytest.raises(ModelFileError, match=text):
         export_model(missing[0], checkpoint, tmp_path / "m.pt", functional="PBE", reference=rocksalt())
 
@@ -590,9 +578,7 @@ def test_export_arguments_are_checked(tmp_path: Path) -> None:
             dtype=dtype,
         )
 
-    with pytest.raises(
-        ModelFileError, match="architecture: found 'allegro', needed one of nequip, mace, deepmd"
-    ):
+    with pytest.raises(ModelFileError, match="architecture: found 'allegro', needed one of nequip, mace, deepmd"):
         attempt("allegro")
     with pytest.raises(ModelFileError, match="dtype: found 'float16', needed one of float32, float64"):
         attempt("nequip", dtype="float16")
@@ -607,9 +593,7 @@ def test_only_se_e2_a_is_exported(tmp_path: Path) -> None:
         torch.save({"model": {"_extra_state": {"model_params": params}}}, checkpoint)
 
     save({"descriptor": {"type": "dpa2"}})
-    with pytest.raises(
-        ModelFileError, match="found the model standard with descriptor dpa2, needed a standard energy"
-    ):
+    with pytest.raises(ModelFileError, match="found the model standard with descriptor dpa2, needed a standard energy"):
         deepmd._float64_state(checkpoint)
     save({"model_dict": {"water": {}, "salt": {}}})
     with pytest.raises(ModelFileError, match=r"found a multi-task model \(water, salt\), needed one task"):
@@ -631,9 +615,7 @@ def test_only_mace_energy_models_are_exported(tmp_path: Path) -> None:
 
 def test_training_record(tmp_path: Path) -> None:
     path = tmp_path / "record.json"
-    with pytest.raises(
-        ModelFileError, match=r"record\.json: the training record cannot be read: .*No such file"
-    ):
+    with pytest.raises(ModelFileError, match=r"record\.json: the training record cannot be read: .*No such file"):
         read_training_record(path)
     path.write_text("[1]")
     with pytest.raises(ModelFileError, match=r"the training record is a list, needed a JSON object"):

@@ -91,9 +91,7 @@ def test_ballistic() -> None:
     positions = np.zeros((50, 2, 3))
     positions[:, 0] = time[:, None] * velocity
     found = mean_squared_displacement(trajectory(positions, ["Li", "P"]), species="Li", timestep_fs=2.0)
-    np.testing.assert_allclose(
-        found.components_A2, found.time_ps[:, None] ** 2 * velocity**2, rtol=MSD_RELATIVE
-    )
+    np.testing.assert_allclose(found.components_A2, found.time_ps[:, None] ** 2 * velocity**2, rtol=MSD_RELATIVE)
 
 
 def test_harmonic() -> None:
@@ -102,9 +100,7 @@ def test_harmonic() -> None:
     phase = 2 * np.pi * np.arange(n) / n
     angle = 2 * np.pi * np.arange(40)[:, None] / period + phase
     positions = np.repeat(amplitude * np.cos(angle)[:, :, None], 3, axis=2)
-    found = mean_squared_displacement(
-        trajectory(positions, ["Li"] * n), species="Li", timestep_fs=1.0, drift="none"
-    )
+    found = mean_squared_displacement(trajectory(positions, ["Li"] * n), species="Li", timestep_fs=1.0, drift="none")
     expected = 3 * amplitude**2 * (1 - np.cos(2 * np.pi * np.arange(len(found.time_ps)) / period))
     np.testing.assert_allclose(found.msd_A2, expected, rtol=MSD_RELATIVE, atol=1e-15)
 
@@ -124,9 +120,7 @@ def test_drift_is_removed_with_masses() -> None:
     positions = rng.normal(0, 0.1, (40, 11, 3)).cumsum(axis=0)
     wind = np.cumsum(rng.normal(0, 1.0, (40, 1, 3)), axis=0)
     for drift in ("framework", "com"):
-        still = mean_squared_displacement(
-            trajectory(positions, ELEMENTS), species="Li", timestep_fs=1.0, drift=drift
-        )
+        still = mean_squared_displacement(trajectory(positions, ELEMENTS), species="Li", timestep_fs=1.0, drift=drift)
         blown = mean_squared_displacement(
             trajectory(positions + wind, ELEMENTS), species="Li", timestep_fs=1.0, drift=drift
         )
@@ -215,9 +209,7 @@ def test_msd_errors() -> None:
         mean_squared_displacement(good, species="Li", timestep_fs=1.0, max_lag_fraction=1.5)
     with pytest.raises(LpsmdError, match=r"drift is 'frame', one of framework, com, none is needed"):
         mean_squared_displacement(good, species="Li", timestep_fs=1.0, drift="frame")  # type: ignore[arg-type]
-    with pytest.raises(
-        LpsmdError, match=r"found only Li, so there is no framework .*read the dump with all species"
-    ):
+    with pytest.raises(LpsmdError, match=r"found only Li, so there is no framework .*read the dump with all species"):
         mean_squared_displacement(trajectory(np.zeros((5, 1, 3)), ["Li"]), species="Li", timestep_fs=1.0)
     with pytest.raises(LpsmdError, match=r"found 1 frame, at least 2 are needed for a displacement"):
         mean_squared_displacement(trajectory(np.zeros((1, 2, 3)), ["Li", "P"]), species="Li", timestep_fs=1.0)

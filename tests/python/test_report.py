@@ -39,9 +39,7 @@ def test_the_table_says_d_with_error_window_and_verdict(folder: Path) -> None:
     table = (folder / "stdout").read_text()
     (found,) = json.loads((folder / "out" / "results.json").read_text())["models"][:1]
     diffusion = found["diffusion"]
-    assert (
-        f"{1e5 * diffusion['D_cm2_per_s']:.2f} ± {1e5 * diffusion['D_half_interval_cm2_per_s']:.2f}" in table
-    )
+    assert f"{1e5 * diffusion['D_cm2_per_s']:.2f} ± {1e5 * diffusion['D_half_interval_cm2_per_s']:.2f}" in table
     assert f"{diffusion['fit_start_ps']:g}-{diffusion['fit_end_ps']:g}" in table
     assert f"soft_pbe: {diffusion['verdict']}: {diffusion['reason']}" in table
     assert "2/2" in table

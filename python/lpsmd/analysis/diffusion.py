@@ -305,9 +305,7 @@ def diffusion_coefficient(
     options = options or DiffusionOptions()
     same_lags(msds)
     if frameworks is not None and len(frameworks) != len(msds):
-        raise LpsmdError(
-            f"found {len(frameworks)} framework checks for {len(msds)} replicas, one for each is needed"
-        )
+        raise LpsmdError(f"found {len(frameworks)} framework checks for {len(msds)} replicas, one for each is needed")
     first = msds[0]
     window = _window(first, options)
     lags = np.arange(len(first.time_ps))[window]
@@ -400,9 +398,7 @@ def check_framework(
             )
     only = _only(trajectory, trajectory.indices_of(options.species))
     msd = mean_squared_displacement(only, species=options.species, timestep_fs=timestep_fs, drift="com")
-    return FrameworkCheck(
-        options=options, msd=msd, broken_bonds=tuple(broken), longest_bond_A=float(lengths.max())
-    )
+    return FrameworkCheck(options=options, msd=msd, broken_bonds=tuple(broken), longest_bond_A=float(lengths.max()))
 
 
 def diffusion_to_dict(diffusion: Diffusion) -> dict[str, Any]:
@@ -481,9 +477,7 @@ def _window(msd: Msd, options: DiffusionOptions) -> NDArray[np.bool_]:
             f"least {_MIN_LAGS_IN_WINDOW} are needed: run longer, dump more often or widen the window"
         )
     if not msd.msd_A2[window].min() > 0.0:
-        raise LpsmdError(
-            f"the MSD of {msd.species} is zero in the fit window: the atoms do not move, look at the run"
-        )
+        raise LpsmdError(f"the MSD of {msd.species} is zero in the fit window: the atoms do not move, look at the run")
     return window
 
 
@@ -587,9 +581,7 @@ def _bond_lengths(
     positions = trajectory.positions_A
     cell = trajectory.cells_A[0]
     between = positions[0, others][None] - positions[0, centres][:, None]
-    nearest, distances = find_mic(  # type: ignore[no-untyped-call]
-        between.reshape(-1, 3), cell, trajectory.periodic
-    )
+    nearest, distances = find_mic(between.reshape(-1, 3), cell, trajectory.periodic)
     ranked = np.argsort(distances.reshape(len(centres), len(others)), axis=1)[:, :coordination]
     row = np.arange(len(centres))[:, None]
     i = np.broadcast_to(centres[:, None], ranked.shape).ravel()

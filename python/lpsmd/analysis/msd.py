@@ -82,9 +82,7 @@ class Trajectory:
         found = np.flatnonzero([name == element for name in self.elements]).astype(np.int64)
         if len(found) == 0:
             present = ", ".join(dict.fromkeys(self.elements))
-            raise LpsmdError(
-                f"{self.name}: no atom of element '{element}'; found {present}: choose among these"
-            )
+            raise LpsmdError(f"{self.name}: no atom of element '{element}'; found {present}: choose among these")
         return found
 
     def frame_interval_ps(self, timestep_fs: float) -> float:

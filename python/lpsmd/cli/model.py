@@ -18,9 +18,7 @@ if TYPE_CHECKING:
 @click.argument("architecture", type=click.Choice(["nequip", "mace", "deepmd"]))
 @click.argument("checkpoint", type=click.Path(path_type=Path))
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Model file to write.")
-@click.option(
-    "--functional", required=True, help="Exchange-correlation functional of the labels, for example PBE."
-)
+@click.option("--functional", required=True, help="Exchange-correlation functional of the labels, for example PBE.")
 @click.option(
     "--reference",
     required=True,

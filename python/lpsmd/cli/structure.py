@@ -13,9 +13,7 @@ def structure() -> None:
 
 
 @structure.command()
-@click.option(
-    "--a", "a_A", type=float, default=9.86, show_default=True, help="Lattice parameter in Angstrom."
-)
+@click.option("--a", "a_A", type=float, default=9.86, show_default=True, help="Lattice parameter in Angstrom.")
 @click.option(
     "--supercell",
     type=int,
@@ -31,9 +29,7 @@ def structure() -> None:
     show_default=True,
     help="Fraction of Cl sites that hold S, and vice versa: 0 ordered, 0.5 fully disordered.",
 )
-@click.option(
-    "--seed", type=int, default=1, show_default=True, help="Decides which Li and anion sites are taken."
-)
+@click.option("--seed", type=int, default=1, show_default=True, help="Decides which Li and anion sites are taken.")
 @click.option(
     "-o",
     "--output",

@@ -220,8 +220,7 @@ def read_passport(path: str | Path) -> Passport:
         values = json.loads(text)
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ModelFileError(
-            f"{path}: the passport {PASSPORT_NAME} is no JSON ({error}); "
-            f"export the model again with `lpsmd export`"
+            f"{path}: the passport {PASSPORT_NAME} is no JSON ({error}); export the model again with `lpsmd export`"
         ) from error
     if not isinstance(values, dict):
         raise ModelFileError(f"{path}: the passport is a {type(values).__name__}, needed a JSON object")
@@ -241,7 +240,7 @@ def load_model(path: str | Path, *, device: str | torch.device = "cpu") -> Model
     passport = read_passport(path)
     try:
         with quiet_torchscript():
-            program = torch.jit.load(str(path), map_location=device)  # type: ignore[no-untyped-call]
+            program = torch.jit.load(str(path), map_location=device)
     except (RuntimeError, ValueError) as error:
         raise ModelFileError(
             f"{path}: the passport is whole but torch {torch.__version__} cannot load the program: "
@@ -286,12 +285,8 @@ def _without_debug_records(archive: io.BytesIO) -> bytes:
 def quiet_torchscript() -> Iterator[None]:
     """Hush torch's notice that TorchScript is deprecated: lpsmd knows, and pins torch."""
     with warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", message=r".*torch\.jit\.\w+. is deprecated", category=DeprecationWarning
-        )
-        warnings.filterwarnings(
-            "ignore", message=r".*torch\.jit\.\w+. is not supported in Python", category=Warning
-        )
+        warnings.filterwarnings("ignore", message=r".*torch\.jit\.\w+. is deprecated", category=DeprecationWarning)
+        warnings.filterwarnings("ignore", message=r".*torch\.jit\.\w+. is not supported in Python", category=Warning)
         yield
 
 
@@ -320,8 +315,7 @@ def _read_extra_file(path: Path) -> bytes:
             return archive.read(name)
     except zipfile.BadZipFile as error:
         raise ModelFileError(
-            f"{path}: truncated or damaged model file ({path.stat().st_size} bytes, {error}); "
-            f"copy or export it again"
+            f"{path}: truncated or damaged model file ({path.stat().st_size} bytes, {error}); copy or export it again"
         ) from error
 
 
@@ -467,14 +461,10 @@ def _parse(values: Mapping[str, Any], *, where: str) -> dict[str, Any]:
         "architecture": fields.choice("architecture", ARCHITECTURES),
         "type_names": type_names,
         "cutoff_A": cutoff,
-        "pair_cutoff_A": _pair_cutoff(
-            fields, values["pair_cutoff_A"], n_types=len(type_names), cutoff_A=cutoff
-        ),
+        "pair_cutoff_A": _pair_cutoff(fields, values["pair_cutoff_A"], n_types=len(type_names), cutoff_A=cutoff),
         "layers": layers,
         "local": local,
-        "max_neighbors": None
-        if sel is None
-        else fields.integers("max_neighbors", length=len(type_names), bound=None),
+        "max_neighbors": None if sel is None else fields.integers("max_neighbors", length=len(type_names), bound=None),
         "dtype": fields.choice("dtype", DTYPES),
         "functional": fields.text("functional"),
         "description": fields.text("description", empty=True),

@@ -163,9 +163,7 @@ class DeepPotProgram(torch.nn.Module):
         present = torch.bincount(centres * self.n_types + neighbor_types, minlength=n_atoms * self.n_types)
         absent = self.sel - present.view(n_atoms, self.n_types).to(self.dtype)
         padding = torch.bmm(absent.unsqueeze(1), self.padding[atom_types])
-        moments = torch.bmm(
-            rows.view(n_atoms, longest, 4).transpose(1, 2), embedded.view(n_atoms, longest, self.width)
-        )
+        moments = torch.bmm(rows.view(n_atoms, longest, 4).transpose(1, 2), embedded.view(n_atoms, longest, self.width))
         moments = (moments + padding.view(n_atoms, 4, self.width)) / self.n_padded
         descriptor = torch.bmm(moments.transpose(1, 2), moments[:, :, : self.axis]).reshape(n_atoms, -1)
 
@@ -283,8 +281,7 @@ def _refuse_what_the_program_lacks(atomic_model: Any, checkpoint: Path) -> None:
     unknown = [name for name, present in found.items() if present]
     if unknown:
         raise ModelFileError(
-            f"{checkpoint}: found {', '.join(unknown)}, needed a plain se_e2_a energy model; "
-            f"train without it to export"
+            f"{checkpoint}: found {', '.join(unknown)}, needed a plain se_e2_a energy model; train without it to export"
         )
 
 

@@ -29,9 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     #: edge_vectors, edge_index, atom_types, weights -> atom_energies, edge_gradients
-    Program = Callable[
-        [torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]
-    ]
+    Program = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
 
 log = logging.getLogger(__name__)
 
@@ -78,9 +76,7 @@ class SelfTest:
         )
 
 
-def evaluate(
-    model: ModelFile | str | Path, atoms: Atoms, *, device: str | torch.device = "cpu"
-) -> Evaluation:
+def evaluate(model: ModelFile | str | Path, atoms: Atoms, *, device: str | torch.device = "cpu") -> Evaluation:
     """Evaluate a model on a frame.
 
     Parameters
@@ -232,9 +228,7 @@ class LpsmdCalculator(Calculator):  # type: ignore[misc,unused-ignore]
         "stress",
     ]
 
-    def __init__(
-        self, model: ModelFile | str | Path, *, device: str | torch.device = "cpu", **options: Any
-    ) -> None:
+    def __init__(self, model: ModelFile | str | Path, *, device: str | torch.device = "cpu", **options: Any) -> None:
         super().__init__(**options)  # type: ignore[no-untyped-call]
         self._device = device
         self.model = model if isinstance(model, ModelFile) else load_model(model, device=device)
@@ -259,4 +253,4 @@ class LpsmdCalculator(Calculator):  # type: ignore[misc,unused-ignore]
         }
         if all(frame.pbc):
             stress = found.virial_eV / frame.cell.volume
-            self.results["stress"] = full_3x3_to_voigt_6_stress(stress)  # type: ignore[no-untyped-call]
+            self.results["stress"] = full_3x3_to_voigt_6_stress(stress)

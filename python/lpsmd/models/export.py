@@ -193,15 +193,13 @@ def read_training_record(path: str | Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise ModelFileError(f"{path}: the training record cannot be read: {error}") from error
     if not isinstance(record, dict):
-        raise ModelFileError(
-            f"{path}: the training record is a {type(record).__name__}, needed a JSON object"
-        )
+        raise ModelFileError(f"{path}: the training record is a {type(record).__name__}, needed a JSON object")
     return record
 
 
 def reference_numbers(atoms: Atoms, types: IntArray, calculator: Calculator, *, source: str) -> Reference:
     """Energy, forces and virial of a frame from an ASE calculator."""
-    frame = atoms.copy()  # type: ignore[no-untyped-call]
+    frame = atoms.copy()
     frame.calc = calculator
     return Reference(
         source=source,
@@ -221,9 +219,7 @@ def check_without_core(path: Path) -> SelfTest:
 
     model = load_model(path)
     frame = reference_frame(model.passport)
-    centres, neighbors, vectors = neighbor_list(  # type: ignore[no-untyped-call]
-        "ijD", frame, model.passport.cutoff_A
-    )
+    centres, neighbors, vectors = neighbor_list("ijD", frame, model.passport.cutoff_A)
     edge_index = np.stack([centres, neighbors]).astype(np.int64)
     check_neighbor_counts(model.passport, edge_index, model.passport.reference.types)
     found = evaluate_graph(

@@ -182,8 +182,7 @@ def _image_shifts(atoms: Atoms, reach_A: float) -> list[FloatArray]:
     heights = 1.0 / np.linalg.norm(reciprocal, axis=0)
     spread = np.ptp(atoms.positions @ reciprocal, axis=0)
     ranges = [
-        range(-top, top + 1)
-        for top in np.where(atoms.pbc, np.ceil(reach_A / heights + spread), 0).astype(int).tolist()
+        range(-top, top + 1) for top in np.where(atoms.pbc, np.ceil(reach_A / heights + spread), 0).astype(int).tolist()
     ]
     return [np.asarray(n, dtype=np.float64) @ cell for n in product(*ranges)]
 

@@ -27,9 +27,7 @@ class MACEProgram(torch.nn.Module):
         shifts: torch.Tensor
         one_hot: torch.Tensor
 
-    def __init__(
-        self, network: torch.nn.Module, *, atomic_energies_eV: torch.Tensor, dtype: torch.dtype
-    ) -> None:
+    def __init__(self, network: torch.nn.Module, *, atomic_energies_eV: torch.Tensor, dtype: torch.dtype) -> None:
         super().__init__()
         self.network = network
         self.dtype = dtype
@@ -89,9 +87,7 @@ def load(checkpoint: Path, *, dtype: str) -> Network:
     cutoff = float(precise.r_max)
     type_names = [chemical_symbols[int(number)] for number in model.atomic_numbers]
     with _default_dtype(getattr(torch, dtype)), quiet_torchscript():
-        scripted = script(
-            MACEProgram(jit.compile(network), atomic_energies_eV=energies, dtype=getattr(torch, dtype))
-        )
+        scripted = script(MACEProgram(jit.compile(network), atomic_energies_eV=energies, dtype=getattr(torch, dtype)))
     packages = package_versions("mace-torch", "e3nn", "torch")
     return Network(
         program=scripted,
@@ -117,8 +113,7 @@ def _model(checkpoint: Path) -> Any:
     kind = type(model).__name__
     if kind not in _CLASSES:
         raise ModelFileError(
-            f"{checkpoint}: found a {kind}, needed one of {', '.join(_CLASSES)} "
-            f"(the .model file of an energy model)"
+            f"{checkpoint}: found a {kind}, needed one of {', '.join(_CLASSES)} (the .model file of an energy model)"
         )
     heads = list(getattr(model, "heads", None) or ["Default"])
     if len(heads) != 1:

@@ -86,9 +86,7 @@ def _calculator(checkpoint: Path) -> Any:
 
     model = _model(checkpoint, dtype="float64").eval()
     names = model.metadata["type_names"].split()
-    transforms = basic_transforms(
-        model.metadata, float(model.metadata["r_max"]), names, {name: name for name in names}
-    )
+    transforms = basic_transforms(model.metadata, float(model.metadata["r_max"]), names, {name: name for name in names})
     return NequIPCalculator(model=model, device="cpu", transforms=transforms)
 
 
@@ -118,9 +116,7 @@ def _model(checkpoint: Path, *, dtype: str) -> Any:
         )
     models = lightning.evaluation_model
     if list(models) != ["sole_model"]:
-        raise ModelFileError(
-            f"{checkpoint}: found the models {', '.join(models)}, needed one model per checkpoint"
-        )
+        raise ModelFileError(f"{checkpoint}: found the models {', '.join(models)}, needed one model per checkpoint")
     return models["sole_model"]
 
 
@@ -138,8 +134,7 @@ def _with_dtype(config: Any, dtype: str, checkpoint: Path) -> Any:
         start = Path(config["checkpoint_path"])
         if not start.is_file():
             raise ModelFileError(
-                f"{checkpoint}: its training started from {start}, which is gone; "
-                f"put it back to export this model"
+                f"{checkpoint}: its training started from {start}, which is gone; put it back to export this model"
             )
         hyper = torch.load(start, map_location="cpu", weights_only=False)["hyper_parameters"]
         return _with_dtype(hyper["model"], dtype, start)

@@ -76,9 +76,7 @@ def read_dft(functional: str, *, folder: Path = DFT_FOLDER) -> list[Atoms]:
         Unknown functional, missing file, or a frame without name, energy or forces.
     """
     if functional not in FUNCTIONALS:
-        raise TrainingError(
-            f"functional {functional!r} has no DFT frames here; choose one of {', '.join(FUNCTIONALS)}"
-        )
+        raise TrainingError(f"functional {functional!r} has no DFT frames here; choose one of {', '.join(FUNCTIONALS)}")
     path = folder / f"{functional.lower()}.extxyz"
     if not path.is_file():
         raise TrainingError(f"{path} does not exist; it should hold the {functional} frames")
@@ -88,9 +86,7 @@ def read_dft(functional: str, *, folder: Path = DFT_FOLDER) -> list[Atoms]:
             raise TrainingError(f"{path}: frame {n} lacks the key 'frame', an energy or forces")
         name = str(source.info["frame"])
         group = str(source.info["kind"]).removeprefix("t1_").rstrip("0123456789.")
-        atoms = Atoms(
-            source.get_chemical_symbols(), positions=source.positions, cell=source.cell, pbc=True
-        )
+        atoms = Atoms(source.get_chemical_symbols(), positions=source.positions, cell=source.cell, pbc=True)
         atoms.info = {
             "frame": name,
             "group": frame_kind(name) if group == "md" else group,

@@ -41,9 +41,7 @@ def python_of(environment: Path) -> Path:
 def site_packages(environment: Path) -> Path:
     """The folder of installed packages of an environment."""
     code = "import sysconfig; print(sysconfig.get_paths()['purelib'])"
-    answer = subprocess.run(
-        [python_of(environment), "-c", code], capture_output=True, text=True, check=True
-    )
+    answer = subprocess.run([python_of(environment), "-c", code], capture_output=True, text=True, check=True)
     return Path(answer.stdout.strip())
 
 
@@ -135,14 +133,10 @@ def run_logged(
 def _install(name: str, environment: Path) -> None:
     environment.parent.mkdir(parents=True, exist_ok=True)
     log_file = environment.parent / f"{environment.name}.log"
-    run_logged(
-        [sys.executable, "-m", "venv", environment], log_file=log_file, folder=environment.parent, threads=1
-    )
+    run_logged([sys.executable, "-m", "venv", environment], log_file=log_file, folder=environment.parent, threads=1)
     pip = [python_of(environment), "-m", "pip", "install", "--quiet", "--no-compile"]
     requirements = REQUIREMENTS / f"{name}.txt"
-    run_logged(
-        [*pip, "-r", requirements], log_file=log_file, folder=environment.parent, threads=1
-    )
+    run_logged([*pip, "-r", requirements], log_file=log_file, folder=environment.parent, threads=1)
     (environment / _READY).write_text(requirements.read_text())
 
 

@@ -66,9 +66,7 @@ def summarize(
             group: {
                 "frames": groups.count(group),
                 "force_rms_eV_per_A": rms(np.concatenate([e for e, g in zip(errors, groups) if g == group])),
-                "zero_force_rms_eV_per_A": rms(
-                    np.concatenate([f for f, g in zip(labels, groups) if g == group])
-                ),
+                "zero_force_rms_eV_per_A": rms(np.concatenate([f for f, g in zip(labels, groups) if g == group])),
             }
             for group in sorted(set(groups))
         },
@@ -82,9 +80,7 @@ def summarize(
     }
 
 
-def evaluate(
-    architecture: str, checkpoint: Path, *, functional: str, part: str = "held_out"
-) -> dict[str, Any]:
+def evaluate(architecture: str, checkpoint: Path, *, functional: str, part: str = "held_out") -> dict[str, Any]:
     """Errors of one checkpoint on one part ("held_out", "validation", "train") of the DFT frames."""
     from lpsmd.models.export import load_network
 
@@ -93,9 +89,7 @@ def evaluate(
     frames = pick(read_dft(functional), getattr(split, part))
     energies, forces = [], []
     for source in frames:
-        atoms = Atoms(
-            source.get_chemical_symbols(), positions=source.positions, cell=source.cell, pbc=True
-        )
+        atoms = Atoms(source.get_chemical_symbols(), positions=source.positions, cell=source.cell, pbc=True)
         atoms.calc = calculator
         energies.append(float(atoms.get_potential_energy()))
         forces.append(np.asarray(atoms.get_forces(), dtype=float))

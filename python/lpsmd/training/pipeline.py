@@ -108,9 +108,7 @@ def train_model(
     if architecture not in ARCHITECTURES:
         raise TrainingError(f"architecture {architecture!r} cannot be trained; choose {', '.join(ARCHITECTURES)}")
     if functional not in FUNCTIONALS:
-        raise TrainingError(
-            f"functional {functional!r} has no DFT frames here; choose one of {', '.join(FUNCTIONALS)}"
-        )
+        raise TrainingError(f"functional {functional!r} has no DFT frames here; choose one of {', '.join(FUNCTIONALS)}")
     workdir, report = workdir.resolve(), on_progress or (lambda stage, fraction: None)
     python = prepare(
         architecture,
@@ -126,9 +124,7 @@ def train_model(
     return _export(architecture, functional, weights, output.resolve(), sets, workdir, python, dtype)
 
 
-def make_sets(
-    workdir: Path, *, teacher_environment: Path | None, threads: int, report: Progress
-) -> Sets:
+def make_sets(workdir: Path, *, teacher_environment: Path | None, threads: int, report: Progress) -> Sets:
     """The frames of all stages; the teacher's are labelled once and kept in the work directory."""
     dft = {name: read_dft(name) for name in FUNCTIONALS}
     split = split_geometries(dft["PBE"], dft["HSE06"])
@@ -180,9 +176,7 @@ def teacher_frames(
         folder.mkdir(parents=True, exist_ok=True)
         write_extxyz(folder / "dft_train.extxyz", dft_train)
         jobs = folder / "relabel.json"
-        jobs.write_text(
-            json.dumps([{"name": "dft", "make": "relabel", "file": str(folder / "dft_train.extxyz")}])
-        )
+        jobs.write_text(json.dumps([{"name": "dft", "make": "relabel", "file": str(folder / "dft_train.extxyz")}]))
         runs = [(INPUTS / "teacher_jobs.json", n, TEACHER_PARTS, path) for n, path in enumerate(parts)]
         for n, (job_file, part, of, path) in enumerate([*runs, (jobs, 0, 1, relabelled)]):
             report("teacher", n / (len(runs) + 1))
@@ -201,9 +195,7 @@ def teacher_frames(
     return frames, list(read(relabelled, ":"))
 
 
-def run_stage(
-    architecture: str, stage: StageInput, *, bin_folder: Path, threads: int, report: Progress
-) -> Path:
+def run_stage(architecture: str, stage: StageInput, *, bin_folder: Path, threads: int, report: Progress) -> Path:
     """Run one stage unless it is finished with the very same input; return its checkpoint."""
     weights, marker = checkpoint(architecture, stage.folder), stage.folder / "finished.json"
     before = _marker_of(marker)
@@ -223,9 +215,7 @@ def run_stage(
         while_waiting=lambda: report(stage.stage, progress(architecture, stage)),
     )
     if not weights.is_file():
-        raise TrainingError(
-            f"{architecture} ended without writing {weights}; see its log {stage.folder / 'train.log'}"
-        )
+        raise TrainingError(f"{architecture} ended without writing {weights}; see its log {stage.folder / 'train.log'}")
     report(stage.stage, 1.0)
     marker.write_text(json.dumps({"key": _stage_key(path, stage)}))
     return weights

@@ -50,9 +50,7 @@ def training_record(
         What `lpsmd.training.heldout` found.
     """
     stages = STAGES[: STAGES.index(functional) + 1]
-    used = {
-        stage: list(pretraining) if stage == "pretrain" else pick(dft[stage], split.train) for stage in stages
-    }
+    used = {stage: list(pretraining) if stage == "pretrain" else pick(dft[stage], split.train) for stage in stages}
     return {
         "purpose": PURPOSE,
         "labels": {"dft": DFT, "teacher": TEACHER},
@@ -61,11 +59,7 @@ def training_record(
             {
                 "stage": stage,
                 "frames": len(used[stage]),
-                **{
-                    key: value
-                    for key, value in vars(SCHEDULES[architecture][stage]).items()
-                    if value != 0
-                },
+                **{key: value for key, value in vars(SCHEDULES[architecture][stage]).items() if value != 0},
             }
             for stage in stages
         ],
@@ -79,6 +73,5 @@ def training_record(
         "validation_frames": list(split.validation),
         "held_out_frames": list(split.held_out),
         "held_out": dict(held_out),
-        "command": f"lpsmd train {architecture} --functional {functional} "
-        f"-o {architecture}_{functional.lower()}.pt",
+        "command": f"lpsmd train {architecture} --functional {functional} -o {architecture}_{functional.lower()}.pt",
     }

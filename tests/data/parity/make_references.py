@@ -63,9 +63,7 @@ NEQUIP_INPUT: dict[str, Any] = {
         "max_epochs": 20,
         "enable_progress_bar": False,
         "logger": False,
-        "callbacks": [
-            {"_target_": "lightning.pytorch.callbacks.ModelCheckpoint", "dirpath": "out", "save_last": True}
-        ],
+        "callbacks": [{"_target_": "lightning.pytorch.callbacks.ModelCheckpoint", "dirpath": "out", "save_last": True}],
     },
     "training_module": {
         "_target_": "nequip.train.EMALightningModule",
@@ -215,9 +213,7 @@ def atom_energies(architecture: str, frame: Atoms, calculator: Any) -> list[floa
     """Energies of the atoms from the package's own calculator."""
     if architecture == "deepmd":  # its ASE calculator gives none, the evaluator below it does
         types = types_of(frame, TYPE_NAMES)
-        found = calculator.dp.eval(
-            frame.positions.reshape(1, -1), frame.cell.array.reshape(1, -1), types, atomic=True
-        )
+        found = calculator.dp.eval(frame.positions.reshape(1, -1), frame.cell.array.reshape(1, -1), types, atomic=True)
         return np.asarray(found[3], dtype=np.float64).ravel().tolist()
     evaluated = frame.copy()
     evaluated.calc = calculator
@@ -226,9 +222,7 @@ def atom_energies(architecture: str, frame: Atoms, calculator: Any) -> list[floa
 
 def main() -> None:
     """Train, export, evaluate, write."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("architecture", choices=["nequip", "mace", "deepmd"])
     architecture = parser.parse_args().architecture
     train = {"nequip": train_nequip, "mace": train_mace, "deepmd": train_deepmd}[architecture]
@@ -270,9 +264,7 @@ def _with_labels(*, energy: str, forces: str) -> list[Atoms]:
         if energy == "energy":
             from ase.calculators.singlepoint import SinglePointCalculator
 
-            plain.calc = SinglePointCalculator(
-                plain, energy=frame.get_potential_energy(), forces=frame.get_forces()
-            )
+            plain.calc = SinglePointCalculator(plain, energy=frame.get_potential_energy(), forces=frame.get_forces())
         else:
             plain.info[energy] = frame.get_potential_energy()
             plain.arrays[forces] = frame.get_forces()

@@ -22,6 +22,7 @@ from ase import Atoms, units
 from ase.io import read, write
 from ase.md.velocitydistribution import MaxwellBoltzmannDistribution, Stationary
 from ase.md.verlet import VelocityVerlet
+
 from lpsmd.models.export import export_model, load_network
 
 HERE = Path(__file__).resolve().parent
@@ -53,9 +54,7 @@ def main() -> None:
     start = atoms.copy()
     start.set_array("velocity_A_per_ps", atoms.get_velocities() * PS)
     write(HERE / "start.extxyz", start, format="extxyz", columns=["symbols", "positions", "velocity_A_per_ps"])
-    export_model(
-        "nequip", checkpoint, HERE / "nequip_float64.pt", functional="PBE", reference=source, dtype="float64"
-    )
+    export_model("nequip", checkpoint, HERE / "nequip_float64.pt", functional="PBE", reference=source, dtype="float64")
     # extxyz rounds: run from what the file says.
     again = read(HERE / "start.extxyz")
     atoms.positions = again.positions
