@@ -51,7 +51,7 @@ class _LazyGroup(click.Group):
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="lpsmd")
 def main() -> None:
-    """How fast do ions move in a solid, and how sure are we of the number?
+    r"""Diffusion coefficients of ions in solids, with errors one can defend.
 
     \b
     A first study with the shipped demonstration models:
