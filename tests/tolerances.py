@@ -67,3 +67,15 @@ STUDY_TEMPERATURE_K = 100.0
 # ----- trajectory against ASE ------------------------------------------------------------------------------
 # 50 fs at 900 K: 1e-8 A from the dump's digits; LAMMPS' and ASE's constants differ by 6e-8 of a path of 0.5 A.
 TRAJECTORY_A = 1e-6
+
+# ----- demonstration models --------------------------------------------------------------------------------
+# Held-out force rms error, all frames; the rms of predicting zero is 1.1. What a demonstration needs, no more.
+DEMO_FORCE_RMS_EV_PER_A = {"nequip": 0.150, "mace": 0.150, "deepmd": 0.200}
+DEMO_MAX_FILE_MB = 6.0  # they ship with the package
+DEMO_MAX_STEP_MS = 30.0  # 52 atoms, one thread of a 2020s core, start and warm-up included
+# A P-S bond is 2.05 A and stretches to 2.5 A at 900 K; beyond 2.8 A for longer than a few vibrations it is gone.
+PS_BOND_BROKEN_A = 2.8
+PS_BOND_BROKEN_FOR_PS = 0.1
+# ----- training data ---------------------------------------------------------------------------------------
+# Sums of 52 per-type energies of some 100 eV in float64.
+TRAINING_ENERGY_EV = 1e-8

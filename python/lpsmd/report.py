@@ -71,7 +71,7 @@ class Comparison:
         return abs(self.difference_cm2_per_s) > self.difference_half_width_cm2_per_s
 
     def __str__(self) -> str:
-        verdict = "differ by more than the error" if self.significant else "agree within the error"
+        verdict = "differ by more than the error" if self.significant else "cannot be told apart"
         if not self.both_diffusive:
             verdict += ", but not both are diffusive"
         if self.ratio is None or self.ratio_half_width is None:
@@ -161,16 +161,15 @@ def print_report(report: StudyReport, console: Console) -> None:
         f"{study.dynamics.temperature_K:g} K, {study.ensemble.replicas} replicas of "
         f"{study.dynamics.production_ps:g} ps"
     )
-    table = Table(title=title, title_justify="left")
-    table.add_column("model", no_wrap=True)
-    table.add_column("functional", no_wrap=True)
-    table.add_column("D (95 %)\n1e-5 cm²/s", justify="right", no_wrap=True)
-    table.add_column("fit\nps", justify="right", no_wrap=True)
-    table.add_column("verdict")
-    table.add_column("T\nK", justify="right")
-    table.add_column("P\nGPa", justify="right")
-    table.add_column("ms/\nstep", justify="right")
-    table.add_column("repli-\ncas", justify="right")
+    # No lines between columns: the table then fits a terminal of 80 columns.
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False, collapse_padding=True)
+    for header in ("model", "functional"):
+        table.add_column(header, no_wrap=True)
+    for header in ("D (95 %)\n1e-5 cm²/s", "fit\nps"):
+        table.add_column(header, justify="right", no_wrap=True)
+    table.add_column("verdict", min_width=9)
+    for header in ("T\nK", "P\nGPa", "ms/\nstep", "runs"):
+        table.add_column(header, justify="right", no_wrap=True)
     for entry in report.models:
         table.add_row(*_row(entry))
     console.print(table)
@@ -306,7 +305,7 @@ def _row(entry: ModelReport) -> list[str]:
     count = f"{len(entry.complete)}/{len(entry.outcomes)}"
     model = entry.model
     if entry.analysis is None:
-        return [model.label, model.functional, "-", "-", "too few replicas complete", "-", "-", "-", count]
+        return [model.label, model.functional, "-", "-", "too few replicas", "-", "-", "-", count]
     d, error = _d(entry)
     diffusion = entry.analysis.diffusion
     temperature, pressure = entry.mean("mean_temperature_K"), entry.mean("mean_pressure_bar")

@@ -70,6 +70,19 @@ def test_numbers_round_as_python_rounds(tmp_path: Path, number: str) -> None:
     assert read_dump(tmp_path / "a.dump").positions_A[0, 0, 0] == float(number)
 
 
+def test_many_digits_round_once(tmp_path: Path) -> None:
+    """16 to 18 digits do not fit a float64 before the division: dividing anyway would round twice."""
+    rng = np.random.default_rng(14)
+    digits = ["".join(rng.choice(list("0123456789"), size)) for size in rng.integers(15, 19, 3000)]
+    numbers = [f"{text[:3]}.{text[3:]}" for text in digits]
+    rows = [
+        {"id": i + 1, "element": "Li", "xu": x, "yu": y, "zu": z}
+        for i, (x, y, z) in enumerate(zip(*[iter(numbers)] * 3, strict=True))
+    ]
+    (tmp_path / "a.dump").write_text(frame_text(0, rows))
+    assert read_dump(tmp_path / "a.dump").positions_A.ravel().tolist() == [float(x) for x in numbers]
+
+
 CELLS = {
     "orthogonal": np.diag([9.0, 10.0, 11.0]),
     "triclinic": np.array([[9.0, 0, 0], [-3.1, 10.0, 0], [2.2, 4.7, 11.0]]),

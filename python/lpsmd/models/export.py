@@ -46,12 +46,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# architecture: (distribution, what Python imports)
-TRAINERS = {
-    "nequip": ("nequip", "nequip"),
-    "mace": ("mace-torch", "mace"),
-    "deepmd": ("deepmd-kit", "deepmd"),
-}
+TRAINERS = {"nequip": "nequip", "mace": "mace-torch", "deepmd": "deepmd-kit"}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

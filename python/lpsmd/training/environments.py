@@ -134,7 +134,7 @@ def _install(name: str, environment: Path) -> None:
     environment.parent.mkdir(parents=True, exist_ok=True)
     log_file = environment.parent / f"{environment.name}.log"
     run_logged([sys.executable, "-m", "venv", environment], log_file=log_file, folder=environment.parent, threads=1)
-    pip = [python_of(environment), "-m", "pip", "install", "--quiet", "--no-compile"]
+    pip: list[str | Path] = [python_of(environment), "-m", "pip", "install", "--quiet", "--no-compile"]
     requirements = REQUIREMENTS / f"{name}.txt"
     run_logged([*pip, "-r", requirements], log_file=log_file, folder=environment.parent, threads=1)
     (environment / _READY).write_text(requirements.read_text())

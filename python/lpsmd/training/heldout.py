@@ -65,8 +65,12 @@ def summarize(
         "by_group": {
             group: {
                 "frames": groups.count(group),
-                "force_rms_eV_per_A": rms(np.concatenate([e for e, g in zip(errors, groups) if g == group])),
-                "zero_force_rms_eV_per_A": rms(np.concatenate([f for f, g in zip(labels, groups) if g == group])),
+                "force_rms_eV_per_A": rms(
+                    np.concatenate([e for e, g in zip(errors, groups, strict=True) if g == group])
+                ),
+                "zero_force_rms_eV_per_A": rms(
+                    np.concatenate([f for f, g in zip(labels, groups, strict=True) if g == group])
+                ),
             }
             for group in sorted(set(groups))
         },

@@ -12,8 +12,8 @@ shifts, scales and statistics are real ones), exports it in both precisions, and
                                virial_eV, atom_energies_eV, source
 
 The numbers come from the package's own calculator in float64 (nequip: NequIPCalculator, mace: MACECalculator,
-deepmd: DP). The frame has 52 atoms, is rattled and strained to a triclinic cell unlike the training frames, and
-shorter than twice the cutoff, so that images of one neighbour count apart.
+deepmd: DP). The frame has 52 atoms, is rattled and strained to a triclinic cell unlike those of
+training, and shorter than twice the cutoff, so that images of one neighbour count apart.
 nequip and mace were trained in float32, deepmd in float64: both ways of changing precision are met.
 """
 
