@@ -22,6 +22,8 @@ build: $(VENV)/built
 # torch goes first and alone: its CPU build is chosen by what the index or PIP_FIND_LINKS offers.
 $(VENV)/installed: pyproject.toml
 	@echo "lpsmd: installing the environment in $(VENV) (some minutes the first time)"
+	@$(PYTHON) -c "import pathlib, sysconfig, sys; h = pathlib.Path(sysconfig.get_path('include'), 'Python.h'); \
+		h.is_file() or sys.exit(f'lpsmd: {h} is missing: install the Python headers (Debian: apt install python3-dev)')"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install -q --upgrade 'pip>=25.1'
 	$(BIN)/pip install -q torch==2.13.0
@@ -31,7 +33,8 @@ $(VENV)/installed: pyproject.toml
 
 $(VENV)/built: $(VENV)/installed $(SOURCES)
 	@echo "lpsmd: building (a minute or two the first time)"
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pip install -q --no-build-isolation --no-deps --force-reinstall .
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pip install -q --no-build-isolation --no-deps --force-reinstall \
+		--config-settings=cmake.define.LPSMD_WERROR=ON .
 	@touch $@
 
 demo: build

@@ -1,13 +1,9 @@
-# What all targets of lpsmd share: C++20, warnings are errors, no global flags.
+# What all targets of lpsmd share: C++20, all warnings (errors under `make`), no global flags.
 
 function(lpsmd_compile_options target)
   target_compile_features(${target} PRIVATE cxx_std_20)
   target_include_directories(${target} PRIVATE "${PROJECT_SOURCE_DIR}/cpp")
-  target_compile_options(${target} PRIVATE -Wall -Wextra -Wpedantic -Wshadow -Werror)
-  if(LPSMD_SANITIZE)
-    target_compile_options(${target} PRIVATE -fsanitize=address,undefined -fno-omit-frame-pointer)
-    target_link_options(${target} PRIVATE -fsanitize=address,undefined)
-  endif()
+  target_compile_options(${target} PRIVATE -Wall -Wextra -Wpedantic -Wshadow $<$<BOOL:${LPSMD_WERROR}>:-Werror>)
 endfunction()
 
 # A static library of one room, linked into the modules below.

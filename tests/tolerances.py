@@ -72,7 +72,7 @@ TRAJECTORY_A = 1e-6
 # Held-out force rms error, all frames; the rms of predicting zero is 1.1. What a demonstration needs, no more.
 DEMO_FORCE_RMS_EV_PER_A = {"nequip": 0.150, "mace": 0.150, "deepmd": 0.200}
 DEMO_MAX_FILE_MB = 6.0  # they ship with the package
-DEMO_MAX_STEP_MS = 30.0  # 52 atoms, one thread of a 2020s core, start and warm-up included
+DEMO_MAX_STEP_MS = 30.0  # processor time at 52 atoms, start and warm-up included
 # A P-S bond is 2.05 A and stretches to 2.5 A at 900 K; beyond 2.8 A for longer than a few vibrations it is gone.
 PS_BOND_BROKEN_A = 2.8
 PS_BOND_BROKEN_FOR_PS = 0.1

@@ -60,6 +60,10 @@ void NeighborGraph::append_centre(const AtomView &atoms, const GraphRules &rules
   const auto i = static_cast<std::size_t>(centre);
   const double *const x = atoms.positions;
   const double xi = x[3 * i], yi = x[3 * i + 1], zi = x[3 * i + 2];
+  if (!std::isfinite(xi + yi + zi))  // no comparison below would notice: the atom would just lose its edges
+    throw Error("the position of atom " + std::to_string(centre) +
+                " (counted from 0) is not a finite number: the dynamics has exploded, or the structure is broken. "
+                "Look at the last frames, and at the time step");
   const double *const cutoff_squared = rules.cutoff_squared_row(static_cast<std::size_t>(atoms.types[i]));
   const std::size_t first = size_;
 

@@ -18,11 +18,13 @@ int local_rank(int fallback)
 
 std::string resolve_model(const std::string &name)
 {
-  if (fs::exists(name) || fs::path(name).has_parent_path() || fs::path(name).has_extension()) return name;
+  std::error_code ignored;  // an unreadable file is for the loader to report
+  if (fs::is_regular_file(name, ignored) || fs::path(name).has_parent_path() || fs::path(name).has_extension())
+    return name;
   Dl_info info{};
   dladdr(reinterpret_cast<const void *>(&resolve_model), &info);
   const fs::path shipped = fs::path(info.dli_fname).parent_path() / "demo" / "models" / (name + ".pt");
-  return fs::exists(shipped) ? shipped.string() : name;
+  return fs::is_regular_file(shipped, ignored) ? shipped.string() : name;
 }
 
 }  // namespace lpsmd

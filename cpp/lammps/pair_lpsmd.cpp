@@ -12,6 +12,8 @@
 #include "utils.h"
 
 #include <algorithm>
+#include <cmath>
+#include <numeric>
 #include <optional>
 #include <string>
 #include <unordered_map>
@@ -39,7 +41,7 @@ struct PairLpsmd::Impl {
 
   // Kept between steps, refreshed at each reneighbouring.
   std::vector<int> owner;                 // owned atom that each atom, ghosts included, stands for
-  std::vector<int> types;                 // model type of each atom, ghosts included
+  std::vector<int> types;                 // model type of each atom, ghosts included; of every step
   std::vector<std::int64_t> owned_types;  // the same for owned atoms, as the model takes them
   std::vector<double> weights;            // 1 for each owned atom
   lpsmd::NeighborGraph graph;
@@ -77,7 +79,9 @@ void PairLpsmd::settings(int narg, char **arg)
 {
   static const std::vector<std::string> options = {"device", "masses"};
   static const std::vector<std::string> mass_choices = {"check", "ignore"};
-  impl_->device = {"auto", lpsmd::local_rank(universe->iworld + universe->me)};
+  // LAMMPS calls this again on the living style when pair_style is repeated.
+  if (allocated) forget_model();
+  impl_->device = {"auto", lpsmd::local_rank(universe->iworld + comm->me)};
   impl_->check_masses = true;
 
   for (int k = 0; k < narg; k += 2) {
@@ -110,19 +114,10 @@ void PairLpsmd::coeff(int narg, char **arg)
     error->all(FLERR, "pair_coeff names {} elements, this simulation has {} atom types: name one for each, in order",
                narg - 3, n);
 
-  impl_->session.reset();
-  impl_->model_path = lpsmd::resolve_model(arg[2]);
-  lpsmd::ModelSession::set_thread_count(comm->nthreads);
-  try {
-    impl_->session = lpsmd::ModelSession::load(impl_->model_path, impl_->device);
-    impl_->rules = impl_->session->passport().graph_rules();
-  } catch (const lpsmd::Error &problem) {
-    error->all(FLERR, 2, problem.what());
-  }
-
-  const lpsmd::Passport &passport = impl_->session->passport();
-  const auto &names = passport.type_names;
-  impl_->model_type.assign(n + 1, -1);
+  // Nothing of an earlier model may survive a failure: LAMMPS then asks for pair_coeff again.
+  forget_model();
+  load_model(lpsmd::resolve_model(arg[2]));
+  const auto &names = impl_->session->passport().type_names;
   for (int type = 1; type <= n; ++type) {
     const std::string element = arg[2 + type];
     const auto found = std::find(names.begin(), names.end(), element);
@@ -131,16 +126,46 @@ void PairLpsmd::coeff(int narg, char **arg)
                  type, element, impl_->model_path, lpsmd::nearest_word(element, names), lpsmd::join(names));
     impl_->model_type[type] = static_cast<int>(found - names.begin());
   }
-  if (!allocated) allocate();
   for (int i = 1; i <= n; ++i)
     for (int j = 1; j <= n; ++j) setflag[i][j] = 1;
+  log_model();
+}
 
-  if (comm->me == 0)
-    utils::logmesg(lmp,
-                   "pair_style lpsmd: {} ({}, {}, {}), cutoff {:.4g} A, {} message-passing layer(s), on {}; "
-                   "reference frame reproduced to {:.1e} eV/A\n",
-                   impl_->model_path, passport.architecture, passport.functional, passport.dtype, passport.cutoff_A,
-                   passport.layers, impl_->session->device_description(), impl_->session->self_test_error_eV_per_A());
+void PairLpsmd::load_model(const std::string &path)
+{
+  impl_->model_path = path;
+  lpsmd::ModelSession::set_thread_count(comm->nthreads);
+  try {
+    impl_->session = lpsmd::ModelSession::load(path, impl_->device);
+    impl_->rules = impl_->session->passport().graph_rules();
+  } catch (const std::exception &problem) {
+    error->all(FLERR, 2, problem.what());
+  }
+}
+
+void PairLpsmd::forget_model()
+{
+  if (!allocated) allocate();
+  const int n = atom->ntypes;
+  for (int i = 1; i <= n; ++i)
+    for (int j = 1; j <= n; ++j) setflag[i][j] = 0;
+  impl_->session.reset();
+  impl_->rules.reset();
+  impl_->model_type.assign(n + 1, -1);
+}
+
+void PairLpsmd::log_model()
+{
+  if (comm->me != 0) return;
+  const lpsmd::Passport &passport = impl_->session->passport();
+  utils::logmesg(lmp,
+                 "pair_style lpsmd: {} ({}, {}, {}), cutoff {:.4g} A, {} message-passing layer(s), on {}; "
+                 "reference frame reproduced to {:.1e} eV/A\n",
+                 impl_->model_path, passport.architecture, passport.functional, passport.dtype, passport.cutoff_A,
+                 passport.layers, impl_->session->device_description(), impl_->session->self_test_error_eV_per_A());
+  if (impl_->session->on_gpu() && impl_->device.local_rank >= lpsmd::ModelSession::gpu_count())
+    error->warning(FLERR, "process {} of this node shares a GPU with another: {} GPU(s) are visible",
+                   impl_->device.local_rank, lpsmd::ModelSession::gpu_count());
 }
 
 void PairLpsmd::allocate()
@@ -149,8 +174,6 @@ void PairLpsmd::allocate()
   const int n = atom->ntypes + 1;
   memory->create(setflag, n, n, "pair:setflag");
   memory->create(cutsq, n, n, "pair:cutsq");
-  for (int i = 1; i < n; ++i)
-    for (int j = 1; j < n; ++j) setflag[i][j] = 0;
 }
 
 /* ---------------------------------------------------------------------- */
@@ -171,8 +194,8 @@ void PairLpsmd::init_style()
 /// Masses tell when elements are named in another order than the types of the data file.
 void PairLpsmd::check_masses() const
 {
-  // Isotopes and rounded masses pass; P and S, the closest neighbours among light elements, are 1.09 apart.
-  constexpr double allowed = 0.5;
+  // Rounded masses and 6Li pass; P and S, the closest of the elements at hand, are 1.09 apart.
+  constexpr double allowed = 0.95;
   const auto &names = impl_->session->passport().type_names;
   for (int type = 1; type <= atom->ntypes; ++type) {
     if (!atom->mass || !atom->mass_setflag[type]) continue;
@@ -198,23 +221,38 @@ void PairLpsmd::compute(int eflag, int vflag)
 {
   ev_init(eflag, vflag);
   if (neighbor->ago == 0 || impl_->owner.size() != static_cast<std::size_t>(atom->nlocal + atom->nghost)) find_owners();
+  find_types();
   // One rank: what it meets alone, all meet.
   try {
     build_graph();
     impl_->session->evaluate(impl_->graph, impl_->owned_types, impl_->weights);
-  } catch (const lpsmd::Error &problem) {
+  } catch (const std::exception &problem) {
     error->one(FLERR, "step {}: {}", update->ntimestep, problem.what());
   }
 
   const auto owned = static_cast<std::size_t>(atom->nlocal);
   const lpsmd::Matrix3 strain_derivative =
       lpsmd::add_forces(impl_->graph, impl_->session->edge_gradients(), {owned ? atom->f[0] : nullptr, 3 * owned});
-  if (eflag_global)
-    for (const double energy : impl_->session->atom_energies()) eng_vdwl += energy;
-  if (vflag_global) {
+  const auto energies = impl_->session->atom_energies();
+  const double energy = std::accumulate(energies.begin(), energies.end(), 0.0);
+  check_finite(energy, strain_derivative);
+  if (eflag_global) eng_vdwl += energy;
+  if (vflag_global)
     for (int k = 0; k < 6; ++k) virial[k] -= strain_derivative[kVoigt[k][0]][kVoigt[k][1]];
-  }
   if (eflag_atom || vflag_atom) tally_atoms();
+}
+
+/// A network far outside its training data may answer NaN; nothing later would notice.
+void PairLpsmd::check_finite(double energy, const std::array<std::array<double, 3>, 3> &strain_derivative) const
+{
+  double sum = energy;
+  for (const auto &row : strain_derivative)
+    for (const double value : row) sum += value;
+  if (!std::isfinite(sum))
+    error->one(FLERR,
+               "step {}: model {} gave an energy or forces that are not finite numbers: the structure has left what it "
+               "was trained on. Look at the last frames, and at the time step",
+               update->ntimestep, impl_->model_path);
 }
 
 /// The owned atom behind each ghost: on one rank every ghost is an image of an owned atom.
@@ -225,13 +263,17 @@ void PairLpsmd::find_owners()
   index.reserve(owned);
   for (int i = 0; i < owned; ++i) index[atom->tag[i]] = i;
   impl_->owner.resize(all);
-  impl_->types.resize(all);
-  for (int i = 0; i < all; ++i) {
-    impl_->owner[i] = i < owned ? i : index.at(atom->tag[i]);
-    impl_->types[i] = impl_->model_type[atom->type[i]];
-  }
-  impl_->owned_types.assign(impl_->types.begin(), impl_->types.begin() + owned);
+  for (int i = 0; i < all; ++i) impl_->owner[i] = i < owned ? i : index.at(atom->tag[i]);
   impl_->weights.assign(owned, 1.0);
+}
+
+/// At every step: fixes that exchange species change types between two neighbour lists.
+void PairLpsmd::find_types()
+{
+  const int owned = atom->nlocal, all = owned + atom->nghost;
+  impl_->types.resize(all);
+  for (int i = 0; i < all; ++i) impl_->types[i] = impl_->model_type[atom->type[i]];
+  impl_->owned_types.assign(impl_->types.begin(), impl_->types.begin() + owned);
 }
 
 void PairLpsmd::build_graph()

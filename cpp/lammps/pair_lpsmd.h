@@ -7,7 +7,9 @@
 
 #include "pair.h"
 
+#include <array>
 #include <memory>
+#include <string>
 
 namespace LAMMPS_NS {
 
@@ -28,8 +30,13 @@ class PairLpsmd : public Pair {
   std::unique_ptr<Impl> impl_;
 
   void allocate();
+  void load_model(const std::string &path);
+  void forget_model();
+  void log_model();
   void check_masses() const;
+  void check_finite(double energy, const std::array<std::array<double, 3>, 3> &strain_derivative) const;
   void find_owners();
+  void find_types();
   void build_graph();
   void tally_atoms();
 };

@@ -43,7 +43,7 @@ torch::Device choose_device(const DeviceChoice &choice)
   if (std::find(known.begin(), known.end(), choice.request) == known.end())
     throw Error("device '" + choice.request + "' is unknown; did you mean '" + nearest_word(choice.request, known) +
                 "'? Known: " + join(known));
-  const auto gpus = static_cast<int>(torch::cuda::device_count());
+  const int gpus = ModelSession::gpu_count();
   if (choice.request == "cpu" || (choice.request == "auto" && gpus == 0)) return torch::kCPU;
   if (gpus == 0)
     throw Error(std::string("device cuda was asked for, but this torch (") + TORCH_VERSION +
@@ -74,6 +74,13 @@ void check_torch_version()
               " was loaded: install torch==" TORCH_VERSION ", or install lpsmd again beside this torch");
 }
 
+/// Text of a torch error without its stack trace. TorchScript programs throw several kinds.
+std::string reason(const std::exception &error)
+{
+  const auto *const torch_error = dynamic_cast<const c10::Error *>(&error);
+  return torch_error ? torch_error->what_without_backtrace() : error.what();
+}
+
 /// Shapes differ from step to step: kernels must be specialised for none of them.
 void allow_dynamic_shapes()
 {
@@ -92,6 +99,22 @@ struct ModelSession::Backend {
   torch::Device device;
   torch::Tensor atom_energies, edge_gradients;
   double self_test_error = 0.0;
+
+  void run(const NeighborGraph &graph, std::span<const std::int64_t> types, std::span<const double> weights)
+  {
+    const auto centres = tensor_view(graph.centres(), torch::kInt64, device);
+    const auto neighbors = tensor_view(graph.neighbors(), torch::kInt64, device);
+    const auto outputs = program
+                             .forward({tensor_view(graph.vectors(), torch::kFloat64, device).view({-1, 3}),
+                                       torch::stack({centres, neighbors}), tensor_view(types, torch::kInt64, device),
+                                       tensor_view(weights, torch::kFloat64, device)})
+                             .toTuple();
+    const auto to_host = [&](std::size_t k) {
+      return outputs->elements()[k].toTensor().detach().to(torch::kCPU, torch::kFloat64).contiguous();
+    };
+    atom_energies = to_host(0);
+    edge_gradients = to_host(1);
+  }
 };
 
 ModelSession::ModelSession(std::unique_ptr<Backend> backend) : backend_(std::move(backend)) {}
@@ -101,7 +124,8 @@ ModelSession::~ModelSession() = default;
 
 ModelSession ModelSession::load(const std::string &path, const DeviceChoice &choice)
 {
-  if (!std::filesystem::is_regular_file(path))
+  std::error_code unreadable;
+  if (!std::filesystem::is_regular_file(path, unreadable))
     throw Error("model file " + path + " does not exist; give the path of a file that `lpsmd export` wrote");
   check_torch_version();
   const torch::Device device = choose_device(choice);
@@ -111,8 +135,8 @@ ModelSession ModelSession::load(const std::string &path, const DeviceChoice &cho
   torch::jit::Module program;
   try {
     program = torch::jit::load(path, device, extra);
-  } catch (const c10::Error &error) {
-    throw Error("model file " + path + " is truncated or no TorchScript archive (" + error.what_without_backtrace() +
+  } catch (const std::exception &error) {
+    throw Error("model file " + path + " is truncated or no TorchScript archive (" + reason(error) +
                 "); copy it again or export it with `lpsmd export`");
   }
   if (extra[kPassportFile].empty())
@@ -142,6 +166,16 @@ double ModelSession::self_test_error_eV_per_A() const
   return backend_->self_test_error;
 }
 
+int ModelSession::gpu_count()
+{
+  return static_cast<int>(torch::cuda::device_count());
+}
+
+bool ModelSession::on_gpu() const
+{
+  return backend_->device.is_cuda();
+}
+
 void ModelSession::set_thread_count(int threads)
 {
   if (threads != at::get_num_threads()) at::set_num_threads(threads);
@@ -150,19 +184,17 @@ void ModelSession::set_thread_count(int threads)
 void ModelSession::evaluate(const NeighborGraph &graph, std::span<const std::int64_t> types,
                             std::span<const double> weights)
 {
-  const torch::Device &device = backend_->device;
-  const auto centres = tensor_view(graph.centres(), torch::kInt64, device);
-  const auto neighbors = tensor_view(graph.neighbors(), torch::kInt64, device);
-  const auto outputs = backend_->program
-                           .forward({tensor_view(graph.vectors(), torch::kFloat64, device).view({-1, 3}),
-                                     torch::stack({centres, neighbors}), tensor_view(types, torch::kInt64, device),
-                                     tensor_view(weights, torch::kFloat64, device)})
-                           .toTuple();
-  const auto to_host = [&](std::size_t k) {
-    return outputs->elements()[k].toTensor().detach().to(torch::kCPU, torch::kFloat64).contiguous();
-  };
-  backend_->atom_energies = to_host(0);
-  backend_->edge_gradients = to_host(1);
+  if (types.empty()) {  // some programs cannot reshape nothing
+    backend_->atom_energies = torch::empty({0}, torch::kFloat64);
+    backend_->edge_gradients = torch::empty({0, 3}, torch::kFloat64);
+    return;
+  }
+  try {
+    backend_->run(graph, types, weights);
+  } catch (const std::exception &error) {
+    throw Error("the model's program failed on " + backend_->device.str() + " for " + std::to_string(types.size()) +
+                " atoms and " + std::to_string(graph.size()) + " edges: " + reason(error));
+  }
   if (static_cast<std::size_t>(backend_->atom_energies.numel()) != types.size() ||
       static_cast<std::size_t>(backend_->edge_gradients.numel()) != 3 * graph.size())
     throw Error("the model gave " + std::to_string(backend_->atom_energies.numel()) + " energies and " +
@@ -191,9 +223,8 @@ void ModelSession::self_test(const std::string &path)
   const std::vector<double> weights(types.size(), 1.0);
   try {
     for (int call = 0; call < kWarmUpCalls; ++call) evaluate(graph, types, weights);
-  } catch (const c10::Error &error) {
-    throw Error("model file " + path +
-                ": its program fails on its own reference frame: " + error.what_without_backtrace());
+  } catch (const Error &error) {
+    throw Error("model file " + path + " does not run on its own reference frame: " + error.what());
   }
 
   const auto n = static_cast<double>(types.size());

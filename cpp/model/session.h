@@ -38,6 +38,9 @@ class ModelSession {
   /// Largest difference of the reference frame's forces at load, eV/Angstrom.
   double self_test_error_eV_per_A() const;
 
+  bool on_gpu() const;
+  static int gpu_count();
+
   /// Threads that tensor operations of this process may use on the CPU.
   static void set_thread_count(int threads);
 

@@ -220,6 +220,13 @@ def test_progress_is_read_from_the_trainers_files(tmp_path):
     mace = stage_input(tmp_path, "mace")
     (tmp_path / "train.log").write_text("INFO: Epoch 75: loss=1\n")
     assert trainers.progress("mace", mace) == pytest.approx(0.5)
+    nequip = stage_input(tmp_path, "nequip")
+    metrics = tmp_path / "log" / "version_0" / "metrics.csv"
+    metrics.parent.mkdir(parents=True)
+    metrics.write_text("")
+    assert trainers.progress("nequip", nequip) == 0.0
+    metrics.write_text("epoch,step,loss\n125,3000,0.1\n")
+    assert trainers.progress("nequip", nequip) == pytest.approx(0.5)
 
 
 # ----- running -----------------------------------------------------------------------------------------------

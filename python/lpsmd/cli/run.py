@@ -81,7 +81,8 @@ def run(study: str, output: Path | None, processes: int | None, analyse_only: bo
     # Progress and messages go to stderr, what was asked for to stdout.
     messages = Console(stderr=True)
     _log_to(messages)
-    signal.signal(signal.SIGTERM, _interrupt)
+    for ending in (signal.SIGTERM, signal.SIGHUP):  # a closed terminal must not leave LAMMPS running
+        signal.signal(ending, _interrupt)
     parsed = load_study(study)
     folder = output if output is not None else default_output(parsed)
     if analyse_only:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 import re
@@ -98,7 +97,7 @@ def progress(architecture: str, stage: StageInput) -> float:
     schedule = stage.schedule
     if architecture == "nequip":
         rows = _last_line(sorted(stage.folder.glob("log/version_*/metrics.csv")))
-        field = next(csv.reader([rows]), ["0"])[0]
+        field = rows.split(",")[0]
         done, total = (float(field) if field.isdigit() else 0.0), float(schedule.epochs)
     elif architecture == "mace":
         found = re.findall(r"Epoch (\d+):", _tail(stage.folder / "train.log"))
