@@ -41,10 +41,10 @@ demo: build
 	$(BIN)/lpsmd run demo --output lpsmd_demo
 
 test: build lint
-	$(BIN)/pytest -m "not slow" --benchmark-disable
+	$(BIN)/pytest -m "not slow"
 
 test-all: build lint
-	$(BIN)/pytest --benchmark-disable
+	$(BIN)/pytest
 
 benchmark: build
 	$(BIN)/pytest tests/benchmarks --benchmark-only
