@@ -138,7 +138,9 @@ def _mace(stage: StageInput) -> tuple[Path, list[str]]:
     path = stage.folder / "input.args"
     path.write_text(text)
     arguments = [line for line in text.splitlines() if line and not line.startswith("#")]
-    return path, ["mace_run_train", *arguments]
+    if stage.start_from is None:
+        return path, ["mace_run_train", *arguments]
+    return path, ["python", "-m", "lpsmd.training.mace_finetune", *arguments]
 
 
 def _deepmd(stage: StageInput) -> tuple[Path, list[str]]:
