@@ -10,10 +10,10 @@ import pytest
 from ase import Atoms
 
 from support.models import lj_model
+from support.parity import ARCHITECTURES, PARITY
 from support.simulation import TYPE_NAMES, Simulation, simulation
 
-PARITY = Path(__file__).parent.parent / "data" / "parity"
-PROGRAMS = [PARITY / f"{name}_float64.pt" for name in ("nequip", "mace", "deepmd")]
+PROGRAMS = [PARITY / f"{name}_float64.pt" for name in ARCHITECTURES]
 
 
 @pytest.fixture(scope="module")

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-from typing import Any
-
 import numpy as np
 import pytest
 from ase import Atoms
 
+from support.parity import ARCHITECTURES, PARITY, reference
 from support.simulation import Computed, simulation
 from tolerances import (
     DIFFERENCE_FORCE_EV_PER_A,
@@ -19,19 +16,10 @@ from tolerances import (
     PARITY_VIRIAL_EV_PER_ATOM,
 )
 
-DATA = Path(__file__).parent.parent / "data" / "parity"
-ARCHITECTURES = ("nequip", "mace", "deepmd")
-
-
-def reference(architecture: str) -> tuple[Atoms, dict[str, Any]]:
-    values = json.loads((DATA / f"{architecture}.json").read_text())
-    symbols = [values["type_names"][t] for t in values["types"]]
-    return Atoms(symbols, positions=values["positions_A"], cell=values["cell_A"], pbc=True), values
-
 
 def in_lammps(architecture: str, dtype: str, atoms: Atoms) -> Computed:
     with simulation(atoms) as run:
-        run.use_model(DATA / f"{architecture}_{dtype}.pt")
+        run.use_model(PARITY / f"{architecture}_{dtype}.pt")
         return run.compute()
 
 

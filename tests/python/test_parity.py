@@ -6,33 +6,21 @@ same through the pair style.
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-from typing import Any
-
 import numpy as np
 import pytest
-from ase import Atoms
 
 from lpsmd.models.evaluate import LpsmdCalculator, evaluate, self_test
+from support.parity import ARCHITECTURES, PARITY, reference
 from tolerances import PARITY_ENERGY_EV_PER_ATOM, PARITY_FORCE_EV_PER_A, PARITY_VIRIAL_EV_PER_ATOM
 
-DATA = Path(__file__).parent.parent / "data" / "parity"
-ARCHITECTURES = ("nequip", "mace", "deepmd")
 DTYPES = ("float64", "float32")
-
-
-def reference(architecture: str) -> tuple[Atoms, dict[str, Any]]:
-    values = json.loads((DATA / f"{architecture}.json").read_text())
-    symbols = [values["type_names"][kind] for kind in values["types"]]
-    return Atoms(symbols, positions=values["positions_A"], cell=values["cell_A"], pbc=True), values
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_equals_the_package(architecture: str, dtype: str) -> None:
     atoms, expected = reference(architecture)
-    found = evaluate(DATA / f"{architecture}_{dtype}.pt", atoms)
+    found = evaluate(PARITY / f"{architecture}_{dtype}.pt", atoms)
     np.testing.assert_allclose(
         found.forces_eV_per_A, expected["forces_eV_per_A"], rtol=0, atol=PARITY_FORCE_EV_PER_A[dtype]
     )
@@ -54,7 +42,7 @@ def test_the_comparison_can_fail(architecture: str) -> None:
     # A displacement of 1e-5 A moves forces of some eV/A^2 stiffness far beyond the float64 tolerance.
     atoms, expected = reference(architecture)
     atoms.positions[0, 0] += 1e-5
-    found = evaluate(DATA / f"{architecture}_float64.pt", atoms)
+    found = evaluate(PARITY / f"{architecture}_float64.pt", atoms)
     difference = np.abs(found.forces_eV_per_A - expected["forces_eV_per_A"]).max()
     assert difference > 100 * PARITY_FORCE_EV_PER_A["float64"]
 
@@ -63,7 +51,7 @@ def test_the_comparison_can_fail(architecture: str) -> None:
 def test_the_cell_is_smaller_than_twice_the_cutoff(architecture: str) -> None:
     # What makes the frame worth comparing: an atom meets the same neighbour through several images.
     atoms, _ = reference(architecture)
-    calculator = LpsmdCalculator(DATA / f"{architecture}_float64.pt")
+    calculator = LpsmdCalculator(PARITY / f"{architecture}_float64.pt")
     heights = 1.0 / np.linalg.norm(np.linalg.inv(atoms.cell.array), axis=0)
     assert (heights < 2.0 * calculator.model.passport.cutoff_A).any()
 
@@ -71,14 +59,14 @@ def test_the_cell_is_smaller_than_twice_the_cutoff(architecture: str) -> None:
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_reproduces_its_own_passport(architecture: str, dtype: str) -> None:
-    result = self_test(DATA / f"{architecture}_{dtype}.pt")
+    result = self_test(PARITY / f"{architecture}_{dtype}.pt")
     assert result.passed, result
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_ase_calculator_gives_the_stress_of_the_package(architecture: str) -> None:
     atoms, expected = reference(architecture)
-    atoms.calc = LpsmdCalculator(DATA / f"{architecture}_float64.pt")
+    atoms.calc = LpsmdCalculator(PARITY / f"{architecture}_float64.pt")
     virial = atoms.get_stress(voigt=False) * atoms.get_volume()
     np.testing.assert_allclose(
         virial, expected["virial_eV"], rtol=0, atol=PARITY_VIRIAL_EV_PER_ATOM["float64"] * len(atoms)

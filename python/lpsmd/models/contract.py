@@ -60,7 +60,7 @@ class SelfTestTolerance:
     """How far a program may be from the reference numbers in its own passport.
 
     The virial, like the energy, is compared per atom. The same numbers stand in
-    cpp/model/model_session.cpp: change both or neither.
+    cpp/model/session.cpp: change both or neither.
     """
 
     energy_eV_per_atom: float
