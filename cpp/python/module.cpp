@@ -17,5 +17,6 @@ PYBIND11_MODULE(_core, module)
     }
   });
   bind_graph(module);
-  bind_analysis(module);
+  bind_dump(module);
+  bind_msd(module);
 }

@@ -63,9 +63,10 @@ from lpsmd.analysis.diffusion import (
     diffusion_coefficient,
     diffusion_to_dict,
 )
-from lpsmd.analysis.msd import Msd, Trajectory, mean_squared_displacement, read_dump
+from lpsmd.analysis.msd import Msd, mean_squared_displacement
 from lpsmd.analysis.plots import plot_msd, save_msd_plot
 from lpsmd.analysis.tables import MSD_CSV_COLUMNS, ModelResult, msd_rows, write_msd_csv
+from lpsmd.analysis.trajectory import Trajectory, read_dump
 
 __all__ = [
     "MSD_CSV_COLUMNS",

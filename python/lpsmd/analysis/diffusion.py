@@ -14,7 +14,8 @@ from ase.geometry import find_mic
 from numpy.typing import NDArray
 from scipy import stats
 
-from lpsmd.analysis.msd import Drift, Msd, Trajectory, mean_squared_displacement, read_dump
+from lpsmd.analysis.msd import Drift, Msd, mean_squared_displacement
+from lpsmd.analysis.trajectory import Trajectory, read_dump
 from lpsmd.errors import LpsmdError
 
 #: 1 Angstrom^2/ps = 1e-16 cm^2 / 1e-12 s
