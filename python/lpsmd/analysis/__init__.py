@@ -51,42 +51,52 @@ or step by step::
 
 from __future__ import annotations
 
+from lpsmd.analysis.covariance import brownian_covariance
 from lpsmd.analysis.diffusion import (
     Diffusion,
     DiffusionOptions,
-    FrameworkCheck,
-    FrameworkOptions,
     ReplicaAnalysis,
-    Verdict,
     analyse_replicas,
-    check_framework,
     diffusion_coefficient,
     diffusion_to_dict,
+    window_scan,
 )
+from lpsmd.analysis.estimators import Estimator, FitData, SlopeFit, fit_slope
+from lpsmd.analysis.framework import FrameworkCheck, FrameworkOptions, check_framework
+from lpsmd.analysis.motion import Motion, local_exponent
 from lpsmd.analysis.msd import Msd, mean_squared_displacement
 from lpsmd.analysis.plots import plot_msd, save_msd_plot
 from lpsmd.analysis.tables import MSD_CSV_COLUMNS, ModelResult, msd_rows, write_msd_csv
 from lpsmd.analysis.trajectory import Trajectory, read_dump
+from lpsmd.analysis.verdict import Verdict
 
 __all__ = [
     "MSD_CSV_COLUMNS",
     "Diffusion",
     "DiffusionOptions",
+    "Estimator",
+    "FitData",
     "FrameworkCheck",
     "FrameworkOptions",
     "ModelResult",
+    "Motion",
     "Msd",
     "ReplicaAnalysis",
+    "SlopeFit",
     "Trajectory",
     "Verdict",
     "analyse_replicas",
+    "brownian_covariance",
     "check_framework",
     "diffusion_coefficient",
     "diffusion_to_dict",
+    "fit_slope",
+    "local_exponent",
     "mean_squared_displacement",
     "msd_rows",
     "plot_msd",
     "read_dump",
     "save_msd_plot",
+    "window_scan",
     "write_msd_csv",
 ]

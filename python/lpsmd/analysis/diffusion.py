@@ -1,21 +1,32 @@
-"""The diffusion coefficient of an ensemble of replicas, with its interval and a verdict."""
+"""The diffusion coefficient of an ensemble of replicas or of one trajectory, with its interval and a verdict."""
 
 from __future__ import annotations
 
 import math
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
-from enum import StrEnum
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
-from ase.geometry import find_mic
 from numpy.typing import NDArray
-from scipy import stats
 
+from lpsmd.analysis.covariance import brownian_covariance, brownian_line_weights, lag_grid
+from lpsmd.analysis.estimators import Estimator, FitData, SlopeFit, fit_slope
+from lpsmd.analysis.framework import (
+    DEFAULT_FRAMEWORK,
+    FrameworkCheck,
+    FrameworkOptions,
+    check_framework,
+    framework_reason,
+)
+from lpsmd.analysis.motion import Motion, describe_motion
 from lpsmd.analysis.msd import Drift, Msd, mean_squared_displacement
+from lpsmd.analysis.replicas import same_lags
+from lpsmd.analysis.text import format_with_error, short
 from lpsmd.analysis.trajectory import Trajectory, read_dump
+from lpsmd.analysis.verdict import Evidence, Verdict, judge
 from lpsmd.errors import LpsmdError
 
 #: 1 Angstrom^2/ps = 1e-16 cm^2 / 1e-12 s
@@ -24,15 +35,11 @@ CM2_PER_S_IN_A2_PER_PS = 1e-4
 _DIMENSIONS = 3
 #: Lags below this many leave nothing to fit a line and an exponent to.
 _MIN_LAGS_IN_WINDOW = 3
-
-
-class Verdict(StrEnum):
-    """What may be said of the motion behind a coefficient."""
-
-    DIFFUSIVE = "diffusive"
-    NOT_YET_DIFFUSIVE = "not yet diffusive"
-    TOO_SHORT = "too short to judge"
-    FRAMEWORK_BROKEN = "framework broken"
+#: Window starts tried where the first is not diffusive yet.
+_N_STARTS = 5
+#: A single trajectory is cut into this many blocks of at least so many frames.
+N_BLOCKS = 8
+_MIN_FRAMES_IN_BLOCK = 40
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,14 +50,23 @@ class DiffusionOptions:
     ----------
     fit_start_fraction, fit_end_fraction
         The fit window as parts of the length of a replica.
+    latest_start_fraction
+        Where the motion is not diffusive from `fit_start_fraction` on, later starts up to this one are tried, and
+        the earliest that is diffusive is taken. As large as `fit_start_fraction` or smaller: the start is fixed.
+    fit_ps
+        The fit window in ps, fixed; it takes the place of the fractions.
+    estimator
+        See `lpsmd.analysis.estimators.fit_slope`.
     confidence
         Of every interval, two-sided.
     hop_distance_A
         The step that long-range motion is made of. 2.9 Angstrom is the shortest distance between 48h sites
         of neighbouring cages in Li6PS5Cl (a = 9.86 Angstrom, x = 0.183, z = 0.024); steps inside a cage are
-        1.9 and 2.2 Angstrom. An MSD below its square says nothing of leaving the cage.
+        1.9 and 2.2 Angstrom. An MSD below its square, rattling taken off, says nothing of leaving the cage.
+    min_hops
+        Fewer effective hops than this in the whole ensemble are too few events for an interval to be believed.
     exponent_margin
-        The local exponent may be this far from 1 without harm: over the default window, a factor of five in
+        The exponent may be this far from 1 without harm: over the default window, a factor of five in
         time, it moves the slope by about as much as its own value, 15 %.
     exponent_uncertainty
         With a half-interval of the exponent above this, half the way from caged (0) to diffusive (1), the
@@ -59,8 +75,12 @@ class DiffusionOptions:
 
     fit_start_fraction: float = 0.1
     fit_end_fraction: float = 0.5
+    latest_start_fraction: float = 0.3
+    fit_ps: tuple[float, float] | None = None
+    estimator: Estimator = "brownian"
     confidence: float = 0.95
     hop_distance_A: float = 2.9
+    min_hops: float = 30.0
     exponent_margin: float = 0.15
     exponent_uncertainty: float = 0.5
 
@@ -71,61 +91,29 @@ class DiffusionOptions:
                 f"the fit window is {self.fit_start_fraction} to {self.fit_end_fraction} of the length, "
                 "0 < start < end <= 1 is needed, for example 0.1 to 0.5"
             )
+        if self.fit_ps is not None and not 0.0 < self.fit_ps[0] < self.fit_ps[1]:
+            raise LpsmdError(
+                f"the fit window is {self.fit_ps[0]} to {self.fit_ps[1]} ps, 0 < start < end is needed, as 7 to 35"
+            )
         if not 0.0 < self.confidence < 1.0:
             raise LpsmdError(f"confidence is {self.confidence}, a number between 0 and 1 is needed, as 0.95")
-        for name in ("hop_distance_A", "exponent_margin", "exponent_uncertainty"):
+        for name in ("hop_distance_A", "min_hops", "exponent_margin", "exponent_uncertainty"):
             if not getattr(self, name) > 0.0:
                 raise LpsmdError(f"{name} is {getattr(self, name)}, a positive number is needed")
 
+    def windows_ps(self, duration_ps: float) -> list[tuple[float, float]]:
+        """Start and end of the windows to try, in order, for replicas of a length."""
+        if self.fit_ps is not None:
+            return [self.fit_ps]
+        latest = max(self.fit_start_fraction, min(self.latest_start_fraction, 0.6 * self.fit_end_fraction))
+        starts = np.linspace(self.fit_start_fraction, latest, _N_STARTS)
+        return [(float(start) * duration_ps, self.fit_end_fraction * duration_ps) for start in dict.fromkeys(starts)]
 
-@dataclass(frozen=True, kw_only=True)
-class FrameworkOptions:
-    """What must stay whole for the numbers to mean the crystal that was put in.
-
-    Attributes
-    ----------
-    species
-        Element whose MSD must level off.
-    msd_limit_A2
-        Bound on that MSD. Vibrations at 900 K give 0.2 to 0.4 Angstrom^2, a hop of P several.
-    bond
-        Centre and neighbour of the named bond.
-    coordination
-        Neighbours of each centre: the nearest ones of the first frame are followed.
-    bond_limit_A
-        Length beyond which a bond is broken; P-S is 2.05 Angstrom at rest.
-    bond_persistence_ps
-        A bond that returns within this time was stretched, not broken.
-    """
-
-    species: str = "P"
-    msd_limit_A2: float = 1.0
-    bond: tuple[str, str] = ("P", "S")
-    coordination: int = 4
-    bond_limit_A: float = 2.8
-    bond_persistence_ps: float = 0.1
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class FrameworkCheck:
-    """State of the framework in one replica.
-
-    Attributes
-    ----------
-    options
-        The bounds applied.
-    msd
-        MSD of the framework species, its own centre of mass taken as at rest.
-    broken_bonds
-        One text for each broken bond: ids, time, length.
-    longest_bond_A
-        The longest that any followed bond ever was.
-    """
-
-    options: FrameworkOptions
-    msd: Msd
-    broken_bonds: tuple[str, ...]
-    longest_bond_A: float
+    def max_lag_fraction(self, duration_ps: float) -> float:
+        """The longest lag that a fit needs, as a part of the length of a replica."""
+        if self.fit_ps is None:
+            return self.fit_end_fraction
+        return min(1.0, max(self.fit_ps[1] / duration_ps, 1e-9))
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -138,20 +126,31 @@ class Diffusion:
         Chemical symbol.
     D_cm2_per_s
         Mean over replicas.
+    D_stderr_cm2_per_s
+        Its standard error; None where there is none.
     D_half_interval_cm2_per_s
-        Half the two-sided Student interval; None for a single replica.
+        Half the two-sided interval; None where there is none.
     D_replicas_cm2_per_s
         [n] each replica's.
+    error_from
+        ``replicas``: their spread; ``blocks``: one trajectory, the analytic covariance scaled by the spread of
+        its blocks; ``independent ions``: one trajectory too short for blocks, the analytic covariance as it is.
     confidence
         Of the intervals.
     fit_start_ps, fit_end_ps
         First and last lag fitted.
     duration_ps
         Length of each replica.
-    exponent, exponent_half_interval
-        Local exponent d ln MSD / d ln t over the window and its interval; None for a single replica.
+    motion
+        Exponents and quality of the motion in the window.
+    offset_A2
+        What the fitted line has at zero lag: rattling in the cage where positive.
     msd_reached_A2
         Mean MSD at the end of the window.
+    n_hops
+        Effective number of hops of all ions of all replicas, 6 D t over the squared hop distance.
+    n_atoms
+        Ions of the species in each replica.
     verdict, reason
         What may be said of the motion, and why, with numbers.
     framework_checked
@@ -162,15 +161,19 @@ class Diffusion:
 
     species: str
     D_cm2_per_s: float
+    D_stderr_cm2_per_s: float | None
     D_half_interval_cm2_per_s: float | None
     D_replicas_cm2_per_s: tuple[float, ...]
+    error_from: str
     confidence: float
     fit_start_ps: float
     fit_end_ps: float
     duration_ps: float
-    exponent: float
-    exponent_half_interval: float | None
+    motion: Motion
+    offset_A2: float
     msd_reached_A2: float
+    n_hops: float
+    n_atoms: int
     verdict: Verdict
     reason: str
     framework_checked: bool
@@ -182,16 +185,22 @@ class Diffusion:
         return len(self.D_replicas_cm2_per_s)
 
     @property
+    def exponent(self) -> float:
+        """Local exponent d ln MSD / d ln t over the window."""
+        return self.motion.exponent
+
+    @property
     def value_text(self) -> str:
         """``(1.2 +- 0.5)e-5 cm^2/s (95 %, n = 4)``; for tables that show the verdict beside it."""
         value = format_with_error(self.D_cm2_per_s, self.D_half_interval_cm2_per_s)
         if self.D_half_interval_cm2_per_s is None:
-            return f"{value} cm^2/s (no interval, n = 1)"
-        return f"{value} cm^2/s ({100 * self.confidence:g} %, n = {self.n_replicas})"
+            return f"{value} cm^2/s (no interval, n = {self.n_replicas})"
+        source = "" if self.error_from == "replicas" else f", {self.error_from}"
+        return f"{value} cm^2/s ({100 * self.confidence:g} %, n = {self.n_replicas}{source})"
 
     def __str__(self) -> str:
         """``D = (1.2 +- 0.5)e-5 cm^2/s (95 %, n = 4), fit 0.4-1.0 ps: verdict: reason``."""
-        window = f"fit {_short(self.fit_start_ps)}-{_short(self.fit_end_ps)} ps"
+        window = f"fit {short(self.fit_start_ps)}-{short(self.fit_end_ps)} ps"
         return f"D = {self.value_text}, {window}: {self.verdict}: {self.reason}"
 
 
@@ -200,7 +209,7 @@ class ReplicaAnalysis:
     """All that `analyse_replicas` finds: each replica's MSD and framework, and D from them."""
 
     msds: tuple[Msd, ...]
-    frameworks: tuple[FrameworkCheck, ...] | None = field(default=None)
+    frameworks: tuple[FrameworkCheck, ...] | None = None
     diffusion: Diffusion
 
 
@@ -211,14 +220,17 @@ def analyse_replicas(
     timestep_fs: float,
     drift: Drift = "framework",
     options: DiffusionOptions | None = None,
-    framework: FrameworkOptions | None = FrameworkOptions(),
+    framework: FrameworkOptions | None = DEFAULT_FRAMEWORK,
+    read: Callable[[Any], Trajectory] = read_dump,
+    processes: int | None = None,
+    on_replica: Callable[[int], None] | None = None,
 ) -> ReplicaAnalysis:
-    """Read, check and analyse the replicas of one model; one trajectory is in memory at a time.
+    """Read, check and analyse the replicas of one model, several at a time.
 
     Parameters
     ----------
     replicas
-        For each replica its dump, or the dumps of its chunks in order.
+        For each replica its dump, or the dumps of its chunks in order. A single one is analysed in blocks.
     species
         Element that diffuses.
     timestep_fs
@@ -229,6 +241,12 @@ def analyse_replicas(
         See `DiffusionOptions`; defaults if None.
     framework
         See `FrameworkOptions`; None leaves the check out, and the result says so.
+    read
+        Makes a trajectory of an entry of `replicas`.
+    processes
+        Replicas in memory at a time; one for each core if None.
+    on_replica
+        Called with the number of replicas done, as each is.
 
     Raises
     ------
@@ -236,23 +254,38 @@ def analyse_replicas(
         As from `read_dump`, `mean_squared_displacement`, `check_framework`, `diffusion_coefficient`.
     """
     options = options or DiffusionOptions()
-    msds, checks = [], []
-    for paths in replicas:
-        trajectory = read_dump(paths)
-        msds.append(
-            mean_squared_displacement(
-                trajectory,
-                species=species,
-                timestep_fs=timestep_fs,
-                drift=drift,
-                max_lag_fraction=options.fit_end_fraction,
+    one = len(replicas) == 1
+
+    def analyse(paths: Any) -> tuple[Msd, FrameworkCheck | None, list[Msd]]:
+        trajectory = read(paths)
+
+        def msd_of(part: Trajectory) -> Msd:
+            length_ps = float(part.timesteps[-1] - part.timesteps[0]) * timestep_fs / 1000.0
+            fraction = options.max_lag_fraction(length_ps)
+            return mean_squared_displacement(
+                part, species=species, timestep_fs=timestep_fs, drift=drift, max_lag_fraction=fraction
             )
-        )
+
+        check = None
         if framework is not None:
-            checks.append(check_framework(trajectory, timestep_fs=timestep_fs, options=framework))
-    frameworks = tuple(checks) if framework is not None else None
-    diffusion = diffusion_coefficient(msds, options, frameworks=frameworks)
-    return ReplicaAnalysis(msds=tuple(msds), frameworks=frameworks, diffusion=diffusion)
+            check = check_framework(trajectory, timestep_fs=timestep_fs, options=framework)
+        return msd_of(trajectory), check, [msd_of(block) for block in _blocks(trajectory)] if one else []
+
+    with ThreadPoolExecutor(max_workers=processes or len(os.sched_getaffinity(0))) as pool:
+        futures = [pool.submit(analyse, paths) for paths in replicas]
+        try:
+            found = []
+            for future in futures:
+                found.append(future.result())
+                if on_replica is not None:
+                    on_replica(len(found))
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    msds = tuple(msd for msd, _, _ in found)
+    frameworks = tuple(check for _, check, _ in found if check is not None) if framework is not None else None
+    diffusion = diffusion_coefficient(msds, options, frameworks=frameworks, blocks=found[0][2] if one else ())
+    return ReplicaAnalysis(msds=msds, frameworks=frameworks, diffusion=diffusion)
 
 
 def diffusion_coefficient(
@@ -260,31 +293,33 @@ def diffusion_coefficient(
     options: DiffusionOptions | None = None,
     *,
     frameworks: Sequence[FrameworkCheck] | None = None,
+    blocks: Sequence[Msd] = (),
 ) -> Diffusion:
     r"""D from the Einstein relation, the mean over replicas with a Student interval, and a verdict.
 
-    Each replica gives :math:`D_r = s_r / 6` with :math:`s_r` the slope of a weighted straight line through
-    its MSD in the fit window. The weights are the inverse variances of a Brownian MSD over overlapping
-    windows, :math:`\sigma_m^2 \propto m (2 m^2 + 1) / (F - m)` for lag m of F frames (Qian, Sheetz and
-    Elson 1991, doi:10.1016/S0006-3495(91)82125-7). They are fixed beforehand, so D is unbiased whatever the
-    correlations between lags, and those enter the error only through the spread over replicas:
-    :math:`\bar D \pm t_{n-1} s / \sqrt n`. The local exponent :math:`\beta` is the slope of ln MSD over ln t
-    of the mean MSD; its interval comes from jackknife pseudo-values over replicas, Student too.
+    Each replica gives :math:`D_r = s_r / 6` with :math:`s_r` the slope of its MSD in the fit window, by fixed
+    analytic weights (`lpsmd.analysis.estimators.brownian_fit`); the error is that of the spread over replicas:
+    :math:`\bar D \pm t_{n-1} s / \sqrt n`.
 
-    Student's interval takes the :math:`D_r` as normal. With a window up to half the length they are skewed to
-    the right when few atoms move: a 95 % interval of Brownian replicas covers the truth in 95 % of cases for
-    24 atoms and in 94 % where only 8 components are independent. Strongly correlated ions count as few.
+    One trajectory has no spread. Its error is that of the analytic covariance, for independent ions, times
+    the ratio of the spread of its blocks over what the same covariance expects of blocks: so ions that move
+    together count as few. Student's t with one degree of freedom less than blocks.
 
-    The verdict is the first of these that holds:
+    The fit window starts at the first of a few starts from which the motion is diffusive; at the first of all
+    where none is. The verdict is the first of these that holds:
 
     ``framework broken``
         a named bond is broken, the framework's MSD exceeds its limit, or it rises beyond its Student
         interval at a rate that passes the limit within the length of a replica.
-    ``too short to judge``
-        there is one replica; the MSD at the end of the window is below the square of the hop distance; the
-        interval of D includes zero; or that of the exponent is too wide to tell caged from diffusive.
     ``not yet diffusive``
-        the exponent differs from 1 by more than its interval and by more than the margin.
+        caged: the exponent of the MSD is below one half by more than its interval; or not straight: the exponent
+        with a free offset differs from 1 by more than its interval and by more than the margin.
+    ``too few events``
+        fewer effective hops in the whole ensemble than the minimum.
+    ``too short to judge``
+        there is no interval; the MSD at the end of the window, rattling taken off, is below the square of the hop
+        distance; the interval of D includes zero; or that of the exponent is too wide to tell caged from
+        diffusive.
     ``diffusive``
         none of these.
 
@@ -296,59 +331,62 @@ def diffusion_coefficient(
         Defaults if None.
     frameworks
         One for each replica; None if the framework was not looked at, which the reason then says.
+    blocks
+        For a single trajectory, the MSDs of its successive parts of equal length.
 
     Raises
     ------
     LpsmdError
-        If there is no replica, if replicas differ in species, lags or length, or the window holds too few
-        lags.
+        If there is no replica, if replicas differ in species, lags or length, the window holds too few
+        lags, or there are too few replicas for the estimator.
     """
     options = options or DiffusionOptions()
     same_lags(msds)
     if frameworks is not None and len(frameworks) != len(msds):
         raise LpsmdError(f"found {len(frameworks)} framework checks for {len(msds)} replicas, one for each is needed")
     first = msds[0]
-    window = _window(first, options)
-    lags = np.arange(len(first.time_ps))[window]
-    time_ps = first.time_ps[window]
-    values = np.array([msd.msd_A2[window] for msd in msds])
-
-    variance = lags * (2.0 * lags**2 + 1.0) / (first.n_frames - lags)
-    slopes = _weighted_slope(time_ps, values, 1.0 / variance)
-    replicas = slopes / (2 * _DIMENSIONS) * CM2_PER_S_IN_A2_PER_PS
-    mean, half = student_interval(replicas, options.confidence)
-
-    def exponent_of(rows: NDArray[np.float64]) -> float:
-        # d ln MSD has the relative variance of the MSD
-        slope = _weighted_slope(np.log(time_ps), np.log(rows.mean(axis=0))[None], lags**2 / variance)
-        return float(slope[0])
-
-    exponent, exponent_half = _jackknife(values, exponent_of, options.confidence)
-    reached = float(values[:, -1].mean())
-    broken = _framework_reason(frameworks, options.confidence) if frameworks is not None else None
-    verdict, reason = _judge(
-        mean=mean,
-        half=half,
-        exponent=exponent,
-        exponent_half=exponent_half,
-        reached_A2=reached,
-        broken=broken,
-        options=options,
+    data, fit, motion = _choose_window(msds, blocks, options)
+    slope = fit.slope
+    half = fit.half_interval(options.confidence)
+    mean = data.rows.mean(axis=0)
+    offset = float(mean.mean() - slope * data.time_ps.mean())
+    error_from = "replicas" if len(msds) > 1 else "blocks" if _usable(blocks) else "independent ions"
+    n_hops = len(msds) * first.n_atoms * max(0.0, slope) * first.duration_ps / options.hop_distance_A**2
+    verdict, reason = judge(
+        Evidence(
+            slope=slope,
+            slope_half_interval=half,
+            ions_taken_as_independent=error_from == "independent ions",
+            motion=motion,
+            offset_A2=offset,
+            msd_reached_A2=float(mean[-1]),
+            n_hops=n_hops,
+            framework_reason=framework_reason(frameworks, options.confidence) if frameworks is not None else None,
+        ),
+        hop_distance_A=options.hop_distance_A,
+        min_hops=options.min_hops,
+        exponent_margin=options.exponent_margin,
+        exponent_uncertainty=options.exponent_uncertainty,
     )
     if frameworks is None:
         reason += "; the framework was not checked"
+    to_D = CM2_PER_S_IN_A2_PER_PS / (2 * _DIMENSIONS)
     return Diffusion(
         species=first.species,
-        D_cm2_per_s=mean,
-        D_half_interval_cm2_per_s=half,
-        D_replicas_cm2_per_s=tuple(float(value) for value in replicas),
+        D_cm2_per_s=slope * to_D,
+        D_stderr_cm2_per_s=None if fit.stderr is None else fit.stderr * to_D,
+        D_half_interval_cm2_per_s=None if half is None else half * to_D,
+        D_replicas_cm2_per_s=tuple(float(value) * to_D for value in fit.replicas),
+        error_from=error_from,
         confidence=options.confidence,
-        fit_start_ps=float(time_ps[0]),
-        fit_end_ps=float(time_ps[-1]),
+        fit_start_ps=float(data.time_ps[0]),
+        fit_end_ps=float(data.time_ps[-1]),
         duration_ps=first.duration_ps,
-        exponent=exponent,
-        exponent_half_interval=exponent_half,
-        msd_reached_A2=reached,
+        motion=motion,
+        offset_A2=offset,
+        msd_reached_A2=float(mean[-1]),
+        n_hops=n_hops,
+        n_atoms=first.n_atoms,
         verdict=verdict,
         reason=reason,
         framework_checked=frameworks is not None,
@@ -356,125 +394,117 @@ def diffusion_coefficient(
     )
 
 
-def check_framework(
-    trajectory: Trajectory, *, timestep_fs: float, options: FrameworkOptions | None = None
-) -> FrameworkCheck:
-    """Follow the named bonds and the MSD of the framework through one replica.
-
-    The bonds are those of each centre to its nearest neighbours (minimum image) in the first frame, so a
-    unit that came apart before the production is found as well: its farthest bond stays too long.
-
-    Parameters
-    ----------
-    trajectory
-        With the framework's elements.
-    timestep_fs
-        The integrator's step.
-    options
-        Defaults if None.
-
-    Raises
-    ------
-    LpsmdError
-        If an element of the framework is not in the trajectory or has too few neighbours.
-    """
-    options = options or FrameworkOptions()
-    interval_ps = trajectory.frame_interval_ps(timestep_fs)
-    centre, neighbour = options.bond
-    centres, others = trajectory.indices_of(centre), trajectory.indices_of(neighbour)
-    if len(others) < options.coordination:
-        raise LpsmdError(
-            f"{trajectory.name}: found {len(others)} {neighbour}, at least {options.coordination} are needed "
-            f"for the bonds of each {centre}: set bond and coordination, or leave the check out"
-        )
-    pairs, lengths = _bond_lengths(trajectory, centres, others, options.coordination)
-    needed = max(2, math.floor(options.bond_persistence_ps / interval_ps + 1e-9) + 2)
-    broken = []
-    for (i, j), length in zip(pairs, lengths.T, strict=True):
-        start = _first_run(length > options.bond_limit_A, needed)
-        if start is not None:
-            broken.append(
-                f"{centre}-{neighbour} bond of atoms {trajectory.ids[i]} and {trajectory.ids[j]} broke at "
-                f"{_short(start * interval_ps)} ps ({length[start]:.2f} Angstrom)"
-            )
-    only = _only(trajectory, trajectory.indices_of(options.species))
-    msd = mean_squared_displacement(only, species=options.species, timestep_fs=timestep_fs, drift="com")
-    return FrameworkCheck(options=options, msd=msd, broken_bonds=tuple(broken), longest_bond_A=float(lengths.max()))
-
-
 def diffusion_to_dict(diffusion: Diffusion) -> dict[str, Any]:
     """Every field as JSON-ready values, units in the keys, with the sentence that `str` gives."""
-    values = asdict(diffusion)
+    values: dict[str, Any] = asdict(diffusion)
     values["D_replicas_cm2_per_s"] = list(diffusion.D_replicas_cm2_per_s)
     values["verdict"] = str(diffusion.verdict)
     values["n_replicas"] = diffusion.n_replicas
     values["text"] = str(diffusion)
-    return values
+    return {key: _without_nan(value) for key, value in values.items()}
 
 
-def student_interval(values: NDArray[np.float64], confidence: float) -> tuple[float, float | None]:
-    """Mean and half the two-sided Student interval of independent values [n]; None for n = 1."""
-    mean = float(values.mean())
-    n = len(values)
-    if n < 2:
-        return mean, None
-    quantile = stats.t.ppf(0.5 + confidence / 2.0, n - 1)
-    return mean, float(quantile * values.std(ddof=1) / math.sqrt(n))
+def window_scan(
+    msds: Sequence[Msd], options: DiffusionOptions | None = None, *, n_starts: int = 24
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """D against the start of the fit window, its end kept: flat where the motion is diffusive.
 
-
-def format_with_error(value: float, error: float | None) -> str:
-    """``(1.2 +- 0.5)e-5``: the error to one digit (two if it starts with 1), the value to the same place."""
-    largest = max(abs(value), abs(error or 0.0))
-    if largest == 0.0 or not math.isfinite(largest):
-        return f"({value:g} +- {error:g})" if error is not None else f"{value:g}"
-    power = math.floor(math.log10(largest))
-    if not error:
-        return f"{value / 10.0**power:.2f}e{power}"
-    scaled = error / 10.0**power
-    place = -math.floor(math.log10(scaled))
-    digits = max(0, place + (1 if scaled * 10.0**place < 1.95 else 0))
-    return f"({value / 10.0**power:.{digits}f} +- {scaled:.{digits}f})e{power}"
-
-
-def same_lags(msds: Sequence[Msd]) -> None:
-    """Refuse replicas that cannot be averaged.
+    Returns
+    -------
+    tuple
+        Starts [K] in ps, D [K] and its standard error [K] in cm^2/s (NaN for a single replica).
 
     Raises
     ------
     LpsmdError
-        Naming the replica that differs from the first.
+        As from `diffusion_coefficient`.
     """
-    if not msds:
-        raise LpsmdError("found no replica, at least one MSD is needed")
+    options = options or DiffusionOptions()
+    same_lags(msds)
     first = msds[0]
-    for index, msd in enumerate(msds):
-        if msd.species != first.species or msd.drift != first.drift:
-            raise LpsmdError(
-                f"replica {index} is of {msd.species} with drift '{msd.drift}', replica 0 of {first.species} "
-                f"with '{first.drift}'; one kind is needed"
-            )
-        if msd.n_frames != first.n_frames or not np.array_equal(msd.time_ps, first.time_ps):
-            raise LpsmdError(
-                f"replica {index} is {_short(msd.duration_ps)} ps long with {msd.n_frames} frames, replica 0 "
-                f"{_short(first.duration_ps)} ps with {first.n_frames}; equal ones are needed: finish "
-                "the short replicas, dropping them would bias D"
-            )
+    end = options.windows_ps(first.duration_ps)[0][1]
+    earliest = max(float(first.time_ps[1]), 0.01 * end)
+    starts, values, errors = [], [], []
+    for start in np.linspace(earliest, 0.7 * end, n_starts):
+        data = _fit_data(msds, float(start), end, options)
+        fit = fit_slope(data)
+        starts.append(float(data.time_ps[0]))
+        values.append(fit.slope)
+        errors.append(math.nan if fit.stderr is None else fit.stderr)
+    to_D = CM2_PER_S_IN_A2_PER_PS / (2 * _DIMENSIONS)
+    return np.array(starts), to_D * np.array(values), to_D * np.array(errors)
 
 
-def _window(msd: Msd, options: DiffusionOptions) -> NDArray[np.bool_]:
-    """[L] which lags are fitted."""
-    slack = 1e-9 * msd.duration_ps
-    start = options.fit_start_fraction * msd.duration_ps - slack
-    end = options.fit_end_fraction * msd.duration_ps + slack
-    if msd.time_ps[-1] < end - 2 * slack - msd.time_ps[1]:
-        raise LpsmdError(
-            f"the MSD goes up to a lag of {_short(msd.time_ps[-1])} ps, the fit window ends at {_short(end)} "
-            f"ps; compute it with max_lag_fraction >= {options.fit_end_fraction:g}"
+# ---- the window -----------------------------------------------------------------------------------------
+
+
+def _choose_window(
+    msds: Sequence[Msd], blocks: Sequence[Msd], options: DiffusionOptions
+) -> tuple[FitData, SlopeFit, Motion]:
+    """The earliest window whose motion is diffusive, else the first of all."""
+    tried: list[tuple[FitData, SlopeFit, Motion]] = []
+    for start, end in options.windows_ps(msds[0].duration_ps):
+        if tried and not _holds_enough(msds[0], start, end):
+            break
+        data = _fit_data(msds, start, end, options)
+        if len(msds) > 1:
+            covariance = None
+            fit = fit_slope(data, options.estimator, confidence=options.confidence)
+        else:
+            covariance, dof = _single_covariance(data, msds[0], blocks, options)
+            fit = _single_fit(data, covariance, dof)
+        motion = describe_motion(
+            data, n_atoms=msds[0].n_atoms, confidence=options.confidence, covariance=covariance, dof=fit.dof
         )
-    window = (msd.time_ps >= start) & (msd.time_ps <= end) & (msd.time_ps > 0.0)
+        tried.append((data, fit, motion))
+        if not motion.is_caged and not motion.is_bent(options.exponent_margin):
+            return tried[-1]
+    return tried[0]
+
+
+def _fit_data(msds: Sequence[Msd], start_ps: float, end_ps: float, options: DiffusionOptions) -> FitData:
+    """At most 16 lags of the window, evenly spread, of every replica."""
+    first = msds[0]
+    window = _window(first, start_ps, end_ps)
+    # For unequal intervals a lag counts as that of as many equal ones: weights decide the error, not the mean
+    frames = np.maximum(1, np.rint(first.time_ps / first.duration_ps * (first.n_frames - 1))).astype(np.int64)
+    inside = np.flatnonzero(window)
+    inside = inside[np.unique(frames[inside], return_index=True)[1]]
+    inside = inside[frames[inside] < first.n_frames]
+    chosen = inside[lag_grid(frames[inside])]
+    return FitData(
+        time_ps=first.time_ps[chosen],
+        lags=frames[chosen],
+        rows=np.array([msd.msd_A2[chosen] for msd in msds]),
+        n_frames=first.n_frames,
+    )
+
+
+def _inside(msd: Msd, start_ps: float, end_ps: float) -> NDArray[np.bool_]:
+    slack = 1e-9 * msd.duration_ps
+    return (msd.time_ps >= start_ps - slack) & (msd.time_ps <= end_ps + slack) & (msd.time_ps > 0.0)
+
+
+def _holds_enough(msd: Msd, start_ps: float, end_ps: float) -> bool:
+    return int(np.count_nonzero(_inside(msd, start_ps, end_ps))) >= _MIN_LAGS_IN_WINDOW
+
+
+def _window(msd: Msd, start_ps: float, end_ps: float) -> NDArray[np.bool_]:
+    """[L] which lags are fitted."""
+    if end_ps > msd.duration_ps * (1.0 + 1e-9):
+        raise LpsmdError(
+            f"the fit window ends at {short(end_ps)} ps, the trajectory is {short(msd.duration_ps)} ps long; end it "
+            f"there or before, best at half of it, {short(0.5 * msd.duration_ps)} ps"
+        )
+    if msd.time_ps[-1] < end_ps - 1e-9 * msd.duration_ps - msd.time_ps[1]:
+        raise LpsmdError(
+            f"the MSD goes up to a lag of {short(msd.time_ps[-1])} ps, the fit window ends at {short(end_ps)} "
+            f"ps; compute it with max_lag_fraction >= {end_ps / msd.duration_ps:g}"
+        )
+    window = _inside(msd, start_ps, end_ps)
     if np.count_nonzero(window) < _MIN_LAGS_IN_WINDOW:
         raise LpsmdError(
-            f"the fit window {_short(start)}-{_short(end)} ps holds {np.count_nonzero(window)} lags, at "
+            f"the fit window {short(start_ps)}-{short(end_ps)} ps holds {np.count_nonzero(window)} lags, at "
             f"least {_MIN_LAGS_IN_WINDOW} are needed: run longer, dump more often or widen the window"
         )
     if not msd.msd_A2[window].min() > 0.0:
@@ -482,144 +512,72 @@ def _window(msd: Msd, options: DiffusionOptions) -> NDArray[np.bool_]:
     return window
 
 
-def _weighted_slope(
-    x: NDArray[np.float64], rows: NDArray[np.float64], weights: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """[n] slopes of weighted straight lines through rows [n, m] over x [m]."""
-    weights = weights / weights.sum()
-    centred = x - weights @ x
-    slopes: NDArray[np.float64] = rows @ (weights * centred) / (weights @ centred**2)
-    return slopes
+# ---- one trajectory -------------------------------------------------------------------------------------
 
 
-def _jackknife(
-    rows: NDArray[np.float64], statistic: Callable[[NDArray[np.float64]], float], confidence: float
-) -> tuple[float, float | None]:
-    """A statistic of all replicas, its bias of order 1/n removed, and its half-interval."""
-    n = len(rows)
-    whole = statistic(rows)
-    if n < 2:
-        return whole, None
-    without = np.array([statistic(np.delete(rows, index, axis=0)) for index in range(n)])
-    return student_interval(n * whole - (n - 1) * without, confidence)
-
-
-def _judge(
-    *,
-    mean: float,
-    half: float | None,
-    exponent: float,
-    exponent_half: float | None,
-    reached_A2: float,
-    broken: str | None,
-    options: DiffusionOptions,
-) -> tuple[Verdict, str]:
-    """The verdict and its reason, by the rules in `diffusion_coefficient`."""
-    if broken is not None:
-        return Verdict.FRAMEWORK_BROKEN, broken
-    if half is None or exponent_half is None:
-        return Verdict.TOO_SHORT, "one replica gives no interval, at least 2 are needed"
-    hop_A2 = options.hop_distance_A**2
-    beta = f"local exponent {exponent:.2f} +- {exponent_half:.2f}"
-    if reached_A2 < hop_A2:
-        return (
-            Verdict.TOO_SHORT,
-            f"MSD {reached_A2:.1f} Angstrom^2 at the end of the window, one hop of "
-            f"{options.hop_distance_A:g} Angstrom is {hop_A2:.1f}",
+def _blocks(trajectory: Trajectory) -> list[Trajectory]:
+    """Successive parts of equal length; none where they would be too short."""
+    size = trajectory.n_frames // N_BLOCKS
+    if size < _MIN_FRAMES_IN_BLOCK:
+        return []
+    parts = [slice(k * size, (k + 1) * size) for k in range(N_BLOCKS)]
+    return [
+        replace(
+            trajectory,
+            timesteps=trajectory.timesteps[part],
+            positions_A=trajectory.positions_A[part],
+            cells_A=trajectory.cells_A[part],
+            origins_A=trajectory.origins_A[part],
         )
-    if mean - half <= 0.0:
-        return Verdict.TOO_SHORT, "the interval of D includes zero, run longer or more replicas"
-    if exponent_half > options.exponent_uncertainty:
-        return Verdict.TOO_SHORT, f"{beta} cannot tell caged from diffusive, run longer or more replicas"
-    if abs(exponent - 1.0) > max(exponent_half, options.exponent_margin):
-        return Verdict.NOT_YET_DIFFUSIVE, f"{beta}, 1 is needed"
-    return Verdict.DIFFUSIVE, f"{beta}, MSD {reached_A2:.1f} Angstrom^2 at the end of the window"
+        for part in parts
+    ]
 
 
-def _framework_reason(checks: Sequence[FrameworkCheck], confidence: float) -> str | None:
-    """Why the framework counts as broken, or None."""
-    for index, check in enumerate(checks):
-        if check.broken_bonds:
-            more = len(check.broken_bonds) - 1
-            return f"replica {index}: {check.broken_bonds[0]}" + (f" and {more} more" if more else "")
-    options = checks[0].options
-    for index, check in enumerate(checks):
-        highest = float(check.msd.msd_A2.max())
-        if highest > options.msd_limit_A2:
-            return (
-                f"replica {index}: MSD of {options.species} reaches {highest:.2f} Angstrom^2, "
-                f"{options.msd_limit_A2:g} is the limit"
-            )
-    return _framework_growth(checks, confidence)
+def _usable(blocks: Sequence[Msd]) -> bool:
+    """Blocks of unequal frame intervals need not have the same lags, and then they say nothing."""
+    return len(blocks) > 1 and all(np.array_equal(block.time_ps, blocks[0].time_ps) for block in blocks)
 
 
-def _framework_growth(checks: Sequence[FrameworkCheck], confidence: float) -> str | None:
-    """Why the framework's MSD does not level off, or None.
+def _analytic_covariance(data: FitData, n_atoms: int) -> NDArray[np.float64]:
+    """Of the MSD of one trajectory at the lags of the window, for independent Brownian ions that rattle."""
+    offset, slope = brownian_line_weights(data.lags, data.n_frames) @ data.rows.mean(axis=0)
+    slope = abs(float(slope)) or float(data.rows.mean()) / data.lags[-1]
+    covariance = brownian_covariance(data.lags, data.n_frames, noise=max(0.0, 0.5 * float(offset) / slope))
+    # 2 D dt = slope / 3 is the variance of a step along an axis; three axes add up, n_atoms ions are averaged
+    return covariance * 3.0 / n_atoms * (slope / 3.0) ** 2
 
-    It rises beyond chance, at a rate that passes the limit within a replica's length.
-    """
-    first, options = checks[0].msd, checks[0].options
-    same_lags([check.msd for check in checks])
-    later = first.time_ps >= 0.5 * first.time_ps[-1]
-    values = np.array([check.msd.msd_A2[later] for check in checks])
-    if np.count_nonzero(later) < 2:
+
+def _single_covariance(
+    data: FitData, msd: Msd, blocks: Sequence[Msd], options: DiffusionOptions
+) -> tuple[NDArray[np.float64], float]:
+    """The covariance of one trajectory's MSD and the degrees of freedom of its scale; see `diffusion_coefficient`."""
+    covariance = _analytic_covariance(data, msd.n_atoms)
+    if not _usable(blocks):
+        return covariance, math.inf
+    same_lags(blocks)
+    fractions = replace(options, fit_ps=None)
+    start, end = fractions.windows_ps(blocks[0].duration_ps)[0]
+    part = _fit_data(blocks, start, end, options)
+    weights = brownian_line_weights(part.lags, part.n_frames)[1]
+    expected = float(weights @ _analytic_covariance(part, msd.n_atoms) @ weights)
+    found = float((part.rows @ weights).var(ddof=1))
+    return covariance * (found / expected), len(blocks) - 1
+
+
+def _single_fit(data: FitData, covariance: NDArray[np.float64], dof: float) -> SlopeFit:
+    weights = brownian_line_weights(data.lags, data.n_frames)[1]
+    per_ps = float((data.lags[-1] - data.lags[0]) / (data.time_ps[-1] - data.time_ps[0]))
+    slopes = data.rows @ weights * per_ps
+    stderr = math.sqrt(float(weights @ covariance @ weights)) * per_ps
+    return SlopeFit(slope=float(slopes[0]), stderr=stderr, dof=dof, replicas=slopes)
+
+
+def _without_nan(value: Any) -> Any:
+    """JSON has no NaN: None stands for what could not be had."""
+    if isinstance(value, dict):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_nan(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
         return None
-    rates = _weighted_slope(first.time_ps[later], values, np.ones(values.shape[1]))
-    rate, half = student_interval(rates, confidence)
-    end = values[:, -1].mean() + rate * (first.duration_ps - first.time_ps[-1])
-    if half is None or rate - half <= 0.0 or end <= options.msd_limit_A2:
-        return None
-    return (
-        f"MSD of {options.species} does not level off: it rises by {rate:.2g} +- {half:.1g} Angstrom^2/ps, "
-        f"beyond {options.msd_limit_A2:g} Angstrom^2 within {_short(first.duration_ps)} ps"
-    )
-
-
-def _bond_lengths(
-    trajectory: Trajectory, centres: NDArray[np.int64], others: NDArray[np.int64], coordination: int
-) -> tuple[list[tuple[int, int]], NDArray[np.float64]]:
-    """Pairs of atom indices, B = centres x coordination, and their lengths [F, B]."""
-    positions = trajectory.positions_A
-    cell = trajectory.cells_A[0]
-    between = positions[0, others][None] - positions[0, centres][:, None]
-    nearest, distances = find_mic(between.reshape(-1, 3), cell, trajectory.periodic)
-    ranked = np.argsort(distances.reshape(len(centres), len(others)), axis=1)[:, :coordination]
-    row = np.arange(len(centres))[:, None]
-    i = np.broadcast_to(centres[:, None], ranked.shape).ravel()
-    j = others[ranked].ravel()
-    # whole cells between the unwrapped pair, kept through the run
-    shift = (nearest.reshape(between.shape) - between)[row, ranked].reshape(-1, 3)
-    images = np.rint(shift @ np.linalg.inv(cell))
-    bonds = positions[:, j] - positions[:, i] + images @ trajectory.cells_A
-    pairs = [(int(a), int(b)) for a, b in zip(i, j, strict=True)]
-    return pairs, np.linalg.norm(bonds, axis=2)
-
-
-def _first_run(flags: NDArray[np.bool_], needed: int) -> int | None:
-    """Where the first run of at least `needed` true values begins."""
-    edges = np.flatnonzero(np.diff(np.concatenate(([False], flags, [False])).astype(np.int8)))
-    for start, stop in edges.reshape(-1, 2):
-        if stop - start >= needed:
-            return int(start)
-    return None
-
-
-def _only(trajectory: Trajectory, chosen: NDArray[np.int64]) -> Trajectory:
-    """The trajectory of some of its atoms."""
-    return Trajectory(
-        paths=trajectory.paths,
-        timesteps=trajectory.timesteps,
-        positions_A=trajectory.positions_A[:, chosen],
-        ids=trajectory.ids[chosen],
-        elements=tuple(trajectory.elements[index] for index in chosen),
-        cells_A=trajectory.cells_A,
-        origins_A=trajectory.origins_A,
-        periodic=trajectory.periodic,
-        repeated_frames=trajectory.repeated_frames,
-    )
-
-
-def _short(value: float) -> str:
-    """A time in three digits, at least one decimal."""
-    text = f"{value:.3g}"
-    return text if "." in text or "e" in text else text + ".0"
+    return value

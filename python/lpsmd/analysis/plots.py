@@ -10,7 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from lpsmd.analysis.tables import ModelResult, mean_over_replicas
+from lpsmd.analysis.replicas import mean_over_replicas
+from lpsmd.analysis.tables import ModelResult
 from lpsmd.errors import LpsmdError
 
 # Okabe and Ito's palette, told apart by colour-blind readers too, and on paper by the line styles

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from lpsmd.analysis.diffusion import Diffusion, same_lags
+from lpsmd.analysis.diffusion import Diffusion
 from lpsmd.analysis.msd import Msd
+from lpsmd.analysis.replicas import mean_over_replicas
 
 #: Columns of msd.csv. Standard errors are over replicas, empty where there is one replica.
 MSD_CSV_COLUMNS = (
@@ -49,21 +49,6 @@ class ModelResult:
     diffusion: Diffusion
     architecture: str | None = None
     functional: str | None = None
-
-
-def mean_over_replicas(msds: Sequence[Msd]) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
-    """Mean MSD [L] over replicas and its standard error [L], None for a single replica.
-
-    Raises
-    ------
-    LpsmdError
-        If the replicas differ in lags.
-    """
-    same_lags(msds)
-    values = np.array([msd.msd_A2 for msd in msds])
-    if len(values) < 2:
-        return values[0], None
-    return values.mean(axis=0), values.std(axis=0, ddof=1) / np.sqrt(len(values))
 
 
 def msd_rows(result: ModelResult) -> Iterator[dict[str, str | float | int]]:

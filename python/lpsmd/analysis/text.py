@@ -1,0 +1,25 @@
+"""Numbers as people read them."""
+
+from __future__ import annotations
+
+import math
+
+
+def format_with_error(value: float, error: float | None) -> str:
+    """``(1.2 +- 0.5)e-5``: the error to one digit (two if it starts with 1), the value to the same place."""
+    largest = max(abs(value), abs(error or 0.0))
+    if largest == 0.0 or not math.isfinite(largest):
+        return f"({value:g} +- {error:g})" if error is not None else f"{value:g}"
+    power = math.floor(math.log10(largest))
+    if not error:
+        return f"{value / 10.0**power:.2f}e{power}"
+    scaled = error / 10.0**power
+    place = -math.floor(math.log10(scaled))
+    digits = max(0, place + (1 if scaled * 10.0**place < 1.95 else 0))
+    return f"({value / 10.0**power:.{digits}f} +- {scaled:.{digits}f})e{power}"
+
+
+def short(value: float) -> str:
+    """A time in three digits, at least one decimal."""
+    text = f"{value:.3g}"
+    return text if "." in text or "e" in text else text + ".0"
