@@ -40,6 +40,8 @@ _N_STARTS = 5
 #: A single trajectory is cut into this many blocks of at least so many frames.
 N_BLOCKS = 8
 _MIN_FRAMES_IN_BLOCK = 40
+#: Options that `judge` takes as they are.
+_JUDGED = ("exponent_margin", "exponent_uncertainty", "straightness_uncertainty")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +73,9 @@ class DiffusionOptions:
     exponent_uncertainty
         With a half-interval of the exponent above this, half the way from caged (0) to diffusive (1), the
         two cannot be told apart.
+    straightness_uncertainty
+        Where the local exponent is not 1, either rattling adds a constant to a straight MSD or the motion is
+        subdiffusive; with a half-interval of the exponent with a free offset above this, nobody can tell.
     """
 
     fit_start_fraction: float = 0.1
@@ -83,6 +88,7 @@ class DiffusionOptions:
     min_hops: float = 30.0
     exponent_margin: float = 0.15
     exponent_uncertainty: float = 0.5
+    straightness_uncertainty: float = 0.25
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense."""
@@ -97,7 +103,7 @@ class DiffusionOptions:
             )
         if not 0.0 < self.confidence < 1.0:
             raise LpsmdError(f"confidence is {self.confidence}, a number between 0 and 1 is needed, as 0.95")
-        for name in ("hop_distance_A", "min_hops", "exponent_margin", "exponent_uncertainty"):
+        for name in ("hop_distance_A", "min_hops", *_JUDGED):
             if not getattr(self, name) > 0.0:
                 raise LpsmdError(f"{name} is {getattr(self, name)}, a positive number is needed")
 
@@ -318,8 +324,8 @@ def diffusion_coefficient(
         fewer effective hops in the whole ensemble than the minimum.
     ``too short to judge``
         there is no interval; the MSD at the end of the window, rattling taken off, is below the square of the hop
-        distance; the interval of D includes zero; or that of the exponent is too wide to tell caged from
-        diffusive.
+        distance; the interval of D includes zero; that of the exponent is too wide to tell caged from
+        diffusive; or the exponent is not 1 and that with a free offset too uncertain to tell why.
     ``diffusive``
         none of these.
 
@@ -349,7 +355,7 @@ def diffusion_coefficient(
     slope = fit.slope
     half = fit.half_interval(options.confidence)
     mean = data.rows.mean(axis=0)
-    offset = float(mean.mean() - slope * data.time_ps.mean())
+    offset = float(brownian_line_weights(data.lags, data.n_frames)[0] @ mean)
     error_from = "replicas" if len(msds) > 1 else "blocks" if _usable(blocks) else "independent ions"
     n_hops = len(msds) * first.n_atoms * max(0.0, slope) * first.duration_ps / options.hop_distance_A**2
     verdict, reason = judge(
@@ -365,8 +371,7 @@ def diffusion_coefficient(
         ),
         hop_distance_A=options.hop_distance_A,
         min_hops=options.min_hops,
-        exponent_margin=options.exponent_margin,
-        exponent_uncertainty=options.exponent_uncertainty,
+        **{name: getattr(options, name) for name in _JUDGED},
     )
     if frameworks is None:
         reason += "; the framework was not checked"
@@ -453,9 +458,7 @@ def _choose_window(
         else:
             covariance, dof = _single_covariance(data, msds[0], blocks, options)
             fit = _single_fit(data, covariance, dof)
-        motion = describe_motion(
-            data, n_atoms=msds[0].n_atoms, confidence=options.confidence, covariance=covariance, dof=fit.dof
-        )
+        motion = describe_motion(data, confidence=options.confidence, covariance=covariance, dof=fit.dof)
         tried.append((data, fit, motion))
         if not motion.is_caged and not motion.is_bent(options.exponent_margin):
             return tried[-1]

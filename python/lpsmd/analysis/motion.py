@@ -50,6 +50,13 @@ class Motion:
         half = self.straightness_half_interval
         return half is not None and abs(self.straightness - 1.0) > max(half, margin)
 
+    def has_unclear_exponent(self, margin: float, uncertainty: float) -> bool:
+        """The exponent is not 1, and the one with a free offset is too uncertain to say that the MSD is straight."""
+        half, free_half = self.exponent_half_interval, self.straightness_half_interval
+        if half is None or abs(self.exponent - 1.0) <= max(half, margin):
+            return False
+        return free_half is None or free_half > uncertainty
+
     @property
     def exponent_text(self) -> str:
         """``local exponent 0.98 +- 0.05``."""
@@ -68,7 +75,6 @@ def _text(name: str, value: float, half: float | None) -> str:
 def describe_motion(
     data: FitData,
     *,
-    n_atoms: int,
     confidence: float,
     covariance: NDArray[np.float64] | None = None,
     dof: float = math.inf,
@@ -79,8 +85,6 @@ def describe_motion(
     ----------
     data
         The MSDs.
-    n_atoms
-        Ions in each replica.
     confidence
         Of the intervals.
     covariance
@@ -103,7 +107,7 @@ def describe_motion(
         exponent_half_interval=exponent_half,
         straightness=straightness,
         straightness_half_interval=straightness_half,
-        quality=_quality(data, n_atoms),
+        quality=_quality(data) if covariance is None else _single_quality(data, covariance, dof),
     )
 
 
@@ -156,32 +160,46 @@ class _Straightness:
         return np.where(np.isfinite(found), found, 0.0)
 
 
-def _quality(data: FitData, n_atoms: int) -> float:
+def _quality(data: FitData) -> float:
     """Tail probability of the residuals of a straight line under the covariance of Brownian motion with noise.
 
     The noise is that which the fitted offset stands for. Replicas give the scale of the covariance (ions need
-    not be independent), and the test is Fisher's F; a single one is taken as of independent ions, and it is
-    chi-squared.
+    not be independent), and the test is Fisher's F.
     """
     n, m = data.rows.shape
-    if m < 3:
+    if m < 3 or n < 2:
         return math.nan
     mean = data.rows.mean(axis=0)
     offset, slope = brownian_line_weights(data.lags, data.n_frames) @ mean
     if slope <= 0.0:
         return 0.0
     covariance = brownian_covariance(data.lags, data.n_frames, noise=max(0.0, 0.5 * offset / slope))
-    x = data.lags.astype(np.float64)
-    fit = np.stack([np.ones_like(x), x]).T @ line_weights(x, covariance)
-    white = np.linalg.solve(np.linalg.cholesky(covariance), (data.rows - data.rows @ fit.T).T).T
+    white = _white_residuals(data, covariance)
     whole = n * float((white.mean(axis=0) ** 2).sum())
-    if n == 1:
-        # three coordinates of n_atoms ions, each with steps of variance slope / 3
-        return float(stats.chi2.sf(whole * 3.0 * n_atoms / slope**2, m - 2))
     spread = float(((white - white.mean(axis=0)) ** 2).sum()) / (n - 1)
     if spread <= 0.0:
         return math.nan
     return float(stats.f.sf(whole / spread, m - 2, (n - 1) * (m - 2)))
+
+
+def _single_quality(data: FitData, covariance: NDArray[np.float64], dof: float) -> float:
+    """The same for one trajectory of known covariance, whose scale has `dof` degrees of freedom."""
+    m = len(data.lags)
+    if m < 3 or not covariance.any():
+        return math.nan
+    whole = float((_white_residuals(data, covariance) ** 2).sum())
+    if math.isinf(dof):
+        return float(stats.chi2.sf(whole, m - 2))
+    return float(stats.f.sf(whole / (m - 2), m - 2, dof))
+
+
+def _white_residuals(data: FitData, covariance: NDArray[np.float64]) -> NDArray[np.float64]:
+    """[n, M] what straight lines leave, as independent numbers of variance one under the covariance."""
+    x = data.lags.astype(np.float64)
+    fit = np.stack([np.ones_like(x), x]).T @ line_weights(x, covariance)
+    residuals = data.rows - data.rows @ fit.T
+    white: NDArray[np.float64] = np.linalg.solve(np.linalg.cholesky(covariance), residuals.T).T
+    return white
 
 
 def local_exponent(

@@ -39,6 +39,7 @@ def judge(
     min_hops: float,
     exponent_margin: float,
     exponent_uncertainty: float,
+    straightness_uncertainty: float,
 ) -> tuple[Verdict, str]:
     """The verdict and its reason, by the rules in `lpsmd.analysis.diffusion_coefficient`."""
     if evidence.framework_reason is not None:
@@ -79,6 +80,12 @@ def judge(
         return (
             Verdict.TOO_SHORT,
             f"{motion.exponent_text} cannot tell caged from diffusive, run longer or more replicas",
+        )
+    if motion.has_unclear_exponent(exponent_margin, straightness_uncertainty):
+        return (
+            Verdict.TOO_SHORT,
+            f"{motion.exponent_text}, 1 is needed; {motion.straightness_text} cannot tell whether rattling or "
+            "subdiffusion lowers it, run longer or more replicas",
         )
     return (
         Verdict.DIFFUSIVE,
