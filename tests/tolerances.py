@@ -51,6 +51,16 @@ MSD_FAR_RELATIVE = 1e-9
 RANDOM_WALK_MSD_RELATIVE = 0.006
 # D of 8 random-walk replicas against the D that made them: four standard errors (stated by the fit itself).
 RANDOM_WALK_D_STANDARD_ERRORS = 4.0
+# Closed forms against sums over all pairs, and one formula against another, in float64.
+ALGEBRA_RELATIVE = 1e-9
+# The exponent with a free offset is right to first order in its distance from 1 only: 0.15 away, 0.02 off.
+STRAIGHTNESS_EXPONENT = 0.02
+# Probability under which a sample of p-values is taken as not uniform.
+KOLMOGOROV_P = 0.01
+# 2,000 resamples of 200 replicas: interval limits to some 3 %, and the bootstrap lacks a factor of (n - 1)/n.
+BOOTSTRAP_RELATIVE = 0.1
+# The standard deviation of 300 D is known to 4 %, that which the blocks state to 3 %: four standard errors.
+SINGLE_ERROR_RELATIVE = 0.2
 # Coverage of a 95 % interval in 600 ensembles: binomial standard error 0.009, three of these.
 COVERAGE_95 = 0.027
 

@@ -25,9 +25,10 @@ from lpsmd.analysis import (
     diffusion_to_dict,
     msd_rows,
     read_dump,
+    window_scan,
     write_msd_csv,
 )
-from lpsmd.analysis.diffusion import format_with_error
+from lpsmd.analysis.text import format_with_error
 from lpsmd.errors import LpsmdError
 from support.dumps import write_dump
 from tolerances import COVERAGE_95, MSD_RELATIVE, RANDOM_WALK_D_STANDARD_ERRORS
@@ -150,13 +151,13 @@ MOTIONS = {
         10 * TIME_PS**2,
         0.1,
         Verdict.NOT_YET_DIFFUSIVE,
-        r"local exponent 2\.00 \+- .*, 1 is needed",
+        r"the MSD is not straight, exponent with a free offset 2\.\d+ \+- .*, 1 is needed",
     ),
     "caged": (
         12 * (1 - np.exp(-TIME_PS / 0.5)) + 0.01 * TIME_PS,
         0.05,
         Verdict.NOT_YET_DIFFUSIVE,
-        r"local exponent 0\.\d+ \+-",
+        r"caged, local exponent 0\.\d+ \+- .*, 1 is needed \(MSD 12 Angstrom\^2 at the end of the window, one hop",
     ),
     "below a hop": (
         3 * TIME_PS,
@@ -184,21 +185,82 @@ def test_exponent_too_uncertain() -> None:
     assert "cannot tell caged from diffusive" in found.reason
 
 
-def test_one_replica_has_no_interval() -> None:
+def test_rattling_and_subdiffusion_must_be_told_apart() -> None:
+    # the same mean, a line with an offset; replicas that differ in slope leave it a line, bent ones do not
+    mean = 12 + 12 * TIME_PS
+    straight = diffusion_coefficient([msd_of(mean * factor) for factor in (0.95, 1.0, 1.05)])
+    assert straight.verdict is Verdict.DIFFUSIVE
+    assert straight.offset_A2 == pytest.approx(12.0)
+    bends = 1.5 * np.square(TIME_PS - 1.2)
+    unclear = diffusion_coefficient([msd_of(mean + bend * bends) for bend in (-1.0, 0.0, 1.0)])
+    assert unclear.verdict is Verdict.TOO_SHORT
+    assert "cannot tell whether rattling or subdiffusion lowers it" in unclear.reason
+
+
+def test_too_few_events() -> None:
+    few = [replace(msd, n_atoms=1) for msd in noisy(12 * TIME_PS, 0.05)]
+    found = diffusion_coefficient(few)
+    # four ions, 48 Angstrom^2 each in 4 ps
+    assert found.n_hops == pytest.approx(4 * 48 / 2.9**2)
+    assert found.verdict is Verdict.TOO_FEW_EVENTS
+    assert found.reason.startswith("about 23 hops of 2.9 Angstrom in all, at least 30 are needed, run longer")
+
+
+def test_the_window_starts_where_the_motion_is_diffusive() -> None:
+    # out of the cage within 0.6 ps
+    mean = 12 * TIME_PS + 8 * (1 - np.exp(-TIME_PS / 0.2))
+    moved, fixed = (
+        diffusion_coefficient(noisy(mean, 0.02), DiffusionOptions(latest_start_fraction=latest))
+        for latest in (0.3, 0.1)
+    )
+    assert fixed.fit_start_ps == pytest.approx(0.4)
+    assert fixed.verdict is Verdict.NOT_YET_DIFFUSIVE
+    assert moved.fit_start_ps > 0.6
+    assert moved.verdict is Verdict.DIFFUSIVE
+    assert moved.D_cm2_per_s == pytest.approx(2e-4, rel=0.15)
+
+
+def test_window_in_ps_is_taken_as_it_is() -> None:
+    found = diffusion_coefficient(noisy(12 * TIME_PS**2, 0.02), DiffusionOptions(fit_ps=(0.5, 1.5)))
+    assert (found.fit_start_ps, found.fit_end_ps) == pytest.approx((0.5, 1.5))
+    with pytest.raises(
+        LpsmdError, match=r"window ends at 5\.0 ps, the trajectory is 4\.0 ps long; .* best at half"
+    ):
+        diffusion_coefficient(noisy(12 * TIME_PS, 0.1), DiffusionOptions(fit_ps=(1.0, 5.0)))
+    with pytest.raises(LpsmdError, match=r"the fit window is 3 to 2 ps, 0 < start < end is needed"):
+        DiffusionOptions(fit_ps=(3, 2))
+
+
+def test_window_scan_of_a_line_is_flat() -> None:
+    starts, values, errors = window_scan(noisy(12 * TIME_PS + 3.0, 0.1))
+    assert starts[0] == pytest.approx(0.02)
+    assert starts[-1] == pytest.approx(1.4)
+    np.testing.assert_allclose(values, 2e-4, rtol=MSD_RELATIVE)
+    np.testing.assert_allclose(errors, errors[0], rtol=1e-6)
+
+
+def test_one_short_trajectory_takes_its_ions_as_independent() -> None:
     found = diffusion_coefficient([msd_of(12 * TIME_PS)])
     assert found.verdict is Verdict.TOO_SHORT
-    assert found.D_half_interval_cm2_per_s is None
-    assert str(found) == (
-        "D = 2.00e-4 cm^2/s (no interval, n = 1), fit 0.4-2.0 ps: too short to judge: "
-        "one replica gives no interval, at least 2 are needed; the framework was not checked"
-    )
+    assert found.error_from == "independent ions"
+    assert "(95 %, n = 1, independent ions)" in str(found)
+    assert found.reason.startswith("one trajectory too short for blocks does not tell how ions move together")
+
+
+def test_one_trajectory_is_analysed_in_blocks(tmp_path: Path) -> None:
+    (path,) = dumps(tmp_path, [moving_cell(3, n_frames=801)])
+    found = analyse_replicas([path], species="Li", timestep_fs=2.0).diffusion
+    assert (found.error_from, found.n_replicas) == ("blocks", 1)
+    assert found.D_stderr_cm2_per_s is not None
+    assert abs(found.D_cm2_per_s - 1.2e-4) < RANDOM_WALK_D_STANDARD_ERRORS * found.D_stderr_cm2_per_s
+    assert found.verdict is Verdict.DIFFUSIVE
 
 
 def test_text_has_interval_window_and_verdict() -> None:
     found = diffusion_coefficient(noisy(3 * TIME_PS, 0.3))
     assert str(found) == (
         "D = (5 +- 2)e-5 cm^2/s (95 %, n = 4), fit 0.4-2.0 ps: too short to judge: MSD 6.0 Angstrom^2 at the "
-        "end of the window, one hop of 2.9 Angstrom is 8.4; the framework was not checked"
+        "end of the window, one hop of 2.9 Angstrom is 8.4, run longer; the framework was not checked"
     )
 
 

@@ -69,7 +69,7 @@ def test_every_model_has_its_line_value_and_verdict() -> None:
 
 def test_axes_of_its_own_and_single_replica() -> None:
     ax = plot_msd(results(n_replicas=1))
-    assert "(no interval, n = 1)" in ax.get_legend().get_texts()[0].get_text()  # type: ignore[union-attr]
+    assert "(95 %, n = 1, independent ions)" in ax.get_legend().get_texts()[0].get_text()  # type: ignore[union-attr]
     pyplot.close("all")
 
 
