@@ -145,7 +145,7 @@ MOTIONS = {
         12 * TIME_PS,
         0.1,
         Verdict.DIFFUSIVE,
-        r"local exponent 1\.00 \+- .*, MSD 24\.0 Angstrom\^2",
+        r"local exponent 1\.00 \+- .*, exponent with a free offset 1\.00 \+- .*, MSD 24\.0 Angstrom\^2",
     ),
     "ballistic": (
         10 * TIME_PS**2,
@@ -217,15 +217,13 @@ def test_the_window_starts_where_the_motion_is_diffusive() -> None:
     assert fixed.verdict is Verdict.NOT_YET_DIFFUSIVE
     assert moved.fit_start_ps > 0.6
     assert moved.verdict is Verdict.DIFFUSIVE
-    assert moved.D_cm2_per_s == pytest.approx(2e-4, rel=0.15)
+    assert moved.D_cm2_per_s == pytest.approx(2e-4, rel=0.05)
 
 
 def test_window_in_ps_is_taken_as_it_is() -> None:
     found = diffusion_coefficient(noisy(12 * TIME_PS**2, 0.02), DiffusionOptions(fit_ps=(0.5, 1.5)))
     assert (found.fit_start_ps, found.fit_end_ps) == pytest.approx((0.5, 1.5))
-    with pytest.raises(
-        LpsmdError, match=r"window ends at 5\.0 ps, the trajectory is 4\.0 ps long; .* best at half"
-    ):
+    with pytest.raises(LpsmdError, match=r"window ends at 5\.0 ps, the trajectory is 4\.0 ps long; .* best at half"):
         diffusion_coefficient(noisy(12 * TIME_PS, 0.1), DiffusionOptions(fit_ps=(1.0, 5.0)))
     with pytest.raises(LpsmdError, match=r"the fit window is 3 to 2 ps, 0 < start < end is needed"):
         DiffusionOptions(fit_ps=(3, 2))

@@ -37,6 +37,8 @@ _DIMENSIONS = 3
 _MIN_LAGS_IN_WINDOW = 3
 #: Window starts tried where the first is not diffusive yet.
 _N_STARTS = 5
+#: An exponent this near to 1 is straight, however small its interval; it moves the slope by some 4 %.
+_STRAIGHT = 0.05
 #: A single trajectory is cut into this many blocks of at least so many frames.
 N_BLOCKS = 8
 _MIN_FRAMES_IN_BLOCK = 40
@@ -311,8 +313,9 @@ def diffusion_coefficient(
     the ratio of the spread of its blocks over what the same covariance expects of blocks: so ions that move
     together count as few. Student's t with one degree of freedom less than blocks.
 
-    The fit window starts at the first of a few starts from which the motion is diffusive; at the first of all
-    where none is. The verdict is the first of these that holds:
+    The fit window starts at the first of a few starts from which the MSD is straight (exponent with a free offset
+    within its interval of 1, or within 0.05); else from which it is within the margin; else at the first of all.
+    The verdict is the first of these that holds:
 
     ``framework broken``
         a named bond is broken, the framework's MSD exceeds its limit, or it rises beyond its Student
@@ -446,7 +449,7 @@ def window_scan(
 def _choose_window(
     msds: Sequence[Msd], blocks: Sequence[Msd], options: DiffusionOptions
 ) -> tuple[FitData, SlopeFit, Motion]:
-    """The earliest window whose motion is diffusive, else the first of all."""
+    """The earliest window whose motion is straight, else within the margin of it, else the first of all."""
     tried: list[tuple[FitData, SlopeFit, Motion]] = []
     for start, end in options.windows_ps(msds[0].duration_ps):
         if tried and not _holds_enough(msds[0], start, end):
@@ -460,9 +463,10 @@ def _choose_window(
             fit = _single_fit(data, covariance, dof)
         motion = describe_motion(data, confidence=options.confidence, covariance=covariance, dof=fit.dof)
         tried.append((data, fit, motion))
-        if not motion.is_caged and not motion.is_bent(options.exponent_margin):
+        if not motion.is_caged and not motion.is_bent(_STRAIGHT):
             return tried[-1]
-    return tried[0]
+    usable = [entry for entry in tried if not entry[2].is_caged and not entry[2].is_bent(options.exponent_margin)]
+    return (usable or tried)[0]
 
 
 def _fit_data(msds: Sequence[Msd], start_ps: float, end_ps: float, options: DiffusionOptions) -> FitData:
