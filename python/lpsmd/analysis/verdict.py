@@ -89,6 +89,6 @@ def judge(
         )
     return (
         Verdict.DIFFUSIVE,
-        f"{motion.exponent_text}, {motion.straightness_text}, MSD {evidence.msd_reached_A2:.1f} Angstrom^2 at the end of the window, "
-        f"about {evidence.n_hops:.0f} hops",
+        f"{motion.exponent_text}, {motion.straightness_text}, MSD {evidence.msd_reached_A2:.1f} Angstrom^2 at the end "
+        f"of the window, about {evidence.n_hops:.0f} hops",
     )
