@@ -220,6 +220,8 @@ def test_one_short_trajectory_takes_its_ions_as_independent() -> None:
 
 def test_one_trajectory_is_analysed_in_blocks(tmp_path: Path) -> None:
     (path,) = dumps(tmp_path, [moving_cell(3, n_frames=801)])
+    short = analyse_replicas([path], species="Li", timestep_fs=2.0, options=DiffusionOptions(fit_ps=(0.05, 0.2)))
+    assert (short.diffusion.error_from, short.diffusion.fit_end_ps) == ("blocks", pytest.approx(0.2))
     found = analyse_replicas([path], species="Li", timestep_fs=2.0).diffusion
     assert (found.error_from, found.n_replicas) == ("blocks", 1)
     assert found.D_stderr_cm2_per_s is not None

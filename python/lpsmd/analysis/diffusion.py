@@ -118,10 +118,9 @@ class DiffusionOptions:
         return [(float(start) * duration_ps, self.fit_end_fraction * duration_ps) for start in dict.fromkeys(starts)]
 
     def max_lag_fraction(self, duration_ps: float) -> float:
-        """The longest lag that a fit needs, as a part of the length of a replica."""
-        if self.fit_ps is None:
-            return self.fit_end_fraction
-        return min(1.0, max(self.fit_ps[1] / duration_ps, 1e-9))
+        """The longest lag that a fit or a plot needs, as a part of the length of a replica."""
+        wanted = 0.0 if self.fit_ps is None else self.fit_ps[1] / duration_ps
+        return min(1.0, max(wanted, self.fit_end_fraction))
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
