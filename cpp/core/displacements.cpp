@@ -13,8 +13,6 @@ namespace lpsmd {
 namespace {
 
 constexpr std::size_t lanes = BatchFft::lanes;
-// Windows summed in registers before they are added to the total: a sum of sums rounds less than one long sum
-constexpr std::size_t chunk = 512;
 
 /// The two axes of each product of a tensor.
 constexpr std::array<std::array<std::size_t, 2>, tensor_size> tensor_axes{
@@ -54,17 +52,16 @@ LPSMD_CLONES bool any_not_finite(const double *x, std::size_t n)
   return bad != 0;
 }
 
-LPSMD_CLONES void add_chunk_products(const double *early, const double *late, std::size_t n_points, const double *shift,
-                                     double *sums)
+LPSMD_CLONES void add_chunk_products(const double *early, const double *late, std::size_t n_points, double *sums)
 {
   double acc[tensor_size][lanes] = {};
   for (std::size_t t = 0; t < n_points; ++t, early += batch_point, late += batch_point) {
     for (std::size_t half = 0; half < batch_atoms; half += lanes) {
       for (std::size_t l = 0; l < lanes; ++l) {
         const std::size_t x = half + l, y = x + batch_atoms, z = y + batch_atoms;
-        const double dx = late[x] - early[x] + shift[x];
-        const double dy = late[y] - early[y] + shift[y];
-        const double dz = late[z] - early[z] + shift[z];
+        const double dx = late[x] - early[x];
+        const double dy = late[y] - early[y];
+        const double dz = late[z] - early[z];
         acc[0][l] += dx * dx;
         acc[1][l] += dy * dy;
         acc[2][l] += dz * dz;
@@ -77,17 +74,16 @@ LPSMD_CLONES void add_chunk_products(const double *early, const double *late, st
   for (std::size_t c = 0; c < tensor_size; ++c) sums[c] += sum_of_lanes(acc[c]);
 }
 
-LPSMD_CLONES double sum_chunk_quartics(const double *early, const double *late, std::size_t n_points,
-                                       const double *shift)
+LPSMD_CLONES double sum_chunk_quartics(const double *early, const double *late, std::size_t n_points)
 {
   double acc[lanes] = {};
   for (std::size_t t = 0; t < n_points; ++t, early += batch_point, late += batch_point) {
     for (std::size_t half = 0; half < batch_atoms; half += lanes) {
       for (std::size_t l = 0; l < lanes; ++l) {
         const std::size_t x = half + l, y = x + batch_atoms, z = y + batch_atoms;
-        const double dx = late[x] - early[x] + shift[x];
-        const double dy = late[y] - early[y] + shift[y];
-        const double dz = late[z] - early[z] + shift[z];
+        const double dx = late[x] - early[x];
+        const double dy = late[y] - early[y];
+        const double dz = late[z] - early[z];
         const double square = dx * dx + dy * dy + dz * dz;
         acc[l] += square * square;
       }
@@ -215,7 +211,7 @@ BatchPoint Displacements::trend(std::size_t batch) const
   return slopes;
 }
 
-void Displacements::load(std::size_t batch, const BatchPoint &trend, double *out, std::size_t stride) const
+void Displacements::load(std::size_t batch, double *out, std::size_t stride) const
 {
   const std::size_t first_atom = batch * batch_atoms;
   const std::size_t n_here = std::min(batch_atoms, selection_.size() - first_atom);
@@ -231,7 +227,7 @@ void Displacements::load(std::size_t batch, const BatchPoint &trend, double *out
     for (std::size_t a = 0; a < n_here; ++a) {
       for (std::size_t k = 0; k < 3; ++k) {
         const std::size_t slot = k * batch_atoms + a;
-        out[slot] = frame[at[a] + k] - start[slot] - drift_[3 * t + k] - trend[slot] * static_cast<double>(t);
+        out[slot] = frame[at[a] + k] - start[slot] - drift_[3 * t + k];
       }
     }
   }
@@ -256,21 +252,25 @@ std::vector<double> charge_displacement(std::span<const double> positions, std::
   return sum;
 }
 
-void add_window_products(const double *early, const double *late, std::size_t n_points, const BatchPoint &shift,
-                         Tensor &sums)
+void add_window_products(const double *early, const double *late, std::size_t n_points, Tensor &sums)
 {
-  for (std::size_t t = 0; t < n_points; t += chunk)
-    add_chunk_products(early + t * batch_point, late + t * batch_point, std::min(chunk, n_points - t), shift.data(),
+  for (std::size_t t = 0; t < n_points; t += window_chunk)
+    add_chunk_products(early + t * batch_point, late + t * batch_point, std::min(window_chunk, n_points - t),
                        sums.data());
 }
 
-double sum_window_quartics(const double *early, const double *late, std::size_t n_points, const BatchPoint &shift)
+double sum_window_quartics(const double *early, const double *late, std::size_t n_points)
 {
   double sum = 0.0;
-  for (std::size_t t = 0; t < n_points; t += chunk)
-    sum += sum_chunk_quartics(early + t * batch_point, late + t * batch_point, std::min(chunk, n_points - t),
-                              shift.data());
+  for (std::size_t t = 0; t < n_points; t += window_chunk)
+    sum += sum_chunk_quartics(early + t * batch_point, late + t * batch_point, std::min(window_chunk, n_points - t));
   return sum;
+}
+
+void subtract_trend(double *x, std::size_t n_points, const BatchPoint &trend)
+{
+  for (std::size_t t = 0; t < n_points; ++t, x += batch_point)
+    for (std::size_t slot = 0; slot < batch_point; ++slot) x[slot] -= trend[slot] * static_cast<double>(t);
 }
 
 void add_point_products(const double *x, std::size_t n_points, double *products)

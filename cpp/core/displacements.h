@@ -37,10 +37,8 @@ class Displacements {
   /// Displacement per frame from the first frame to the last, rounded to 24 bits: times a frame number it is exact.
   BatchPoint trend(std::size_t batch) const;
 
-  /// Displacements since the first frame less `trend` times the frame number.
-  ///
-  /// @param out     one batch_point each `stride` numbers, one for each frame
-  void load(std::size_t batch, const BatchPoint &trend, double *out, std::size_t stride) const;
+  /// Displacements since the first frame: one batch_point each `stride` numbers, one for each frame.
+  void load(std::size_t batch, double *out, std::size_t stride) const;
 
  private:
   std::span<const double> positions_;
@@ -60,12 +58,18 @@ void check_selection(std::span<const std::int64_t> selection, std::size_t n_atom
 void check_drift_weights(std::span<const double> weights, std::size_t n_atoms);
 void check_charges(std::span<const double> charges, std::size_t n_atoms);
 
-/// sums += products of d = late - early + shift, summed over n_points batch points and all atoms.
-void add_window_products(const double *early, const double *late, std::size_t n_points, const BatchPoint &shift,
-                         Tensor &sums);
+/// sums += products of d = late - early, summed over n_points batch points and all atoms.
+void add_window_products(const double *early, const double *late, std::size_t n_points, Tensor &sums);
 
 /// Sum of |d|^4, d as above.
-double sum_window_quartics(const double *early, const double *late, std::size_t n_points, const BatchPoint &shift);
+double sum_window_quartics(const double *early, const double *late, std::size_t n_points);
+
+/// Batch points that a sum over windows takes at a time. A sum of sums rounds less than one long sum, and who sums
+/// several lags over the same points finds them in the cache.
+constexpr std::size_t window_chunk = 128;
+
+/// x[t] -= t trend
+void subtract_trend(double *x, std::size_t n_points, const BatchPoint &trend);
 
 /// products[t] += products of x[t] with itself, summed over all atoms; of transforms: Re(z_a conj z_b).
 ///

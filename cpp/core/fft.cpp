@@ -1,7 +1,9 @@
 #include "core/fft.h"
 
+#include <array>
 #include <bit>
 #include <cmath>
+#include <complex>
 #include <numbers>
 
 #include "core/simd.h"
@@ -120,14 +122,28 @@ std::size_t size_for(std::size_t at_least)
   return power >= 4 && power / 4 * 3 >= at_least ? power / 4 * 3 : power;
 }
 
-/// exp(-2 pi i j / n) for j = 0 .. n - 1, each rounded once: errors of the factors are errors of the result.
+using LongComplex = std::complex<long double>;
+
+LongComplex root_of_unity(std::size_t j, std::size_t n)
+{
+  const long double angle = 2 * std::numbers::pi_v<long double> * static_cast<long double>(j) / n;
+  return {std::cos(angle), -std::sin(angle)};
+}
+
+/// exp(-2 pi i j / n) for j = 0 .. n - 1: errors of the factors are errors of the result, so they come from long
+/// doubles; sines are slow, hence few of them, and products.
 std::vector<double> roots_of_unity(std::size_t n)
 {
+  constexpr std::size_t step = 256;
+  std::array<LongComplex, step> fine;
+  for (std::size_t j = 0; j < step; ++j) fine[j] = root_of_unity(j, n);
   std::vector<double> roots(2 * n);
+  LongComplex coarse;
   for (std::size_t j = 0; j < n; ++j) {
-    const long double angle = 2 * std::numbers::pi_v<long double> * static_cast<long double>(j) / n;
-    roots[2 * j] = static_cast<double>(std::cos(angle));
-    roots[2 * j + 1] = static_cast<double>(-std::sin(angle));
+    if (j % step == 0) coarse = root_of_unity(j, n);
+    const LongComplex &f = fine[j % step];
+    roots[2 * j] = static_cast<double>(coarse.real() * f.real() - coarse.imag() * f.imag());
+    roots[2 * j + 1] = static_cast<double>(coarse.real() * f.imag() + coarse.imag() * f.real());
   }
   return roots;
 }

@@ -59,13 +59,6 @@ void add_to(std::span<double> sums, std::span<const double> others)
   for (std::size_t i = 0; i < sums.size(); ++i) sums[i] += others[i];
 }
 
-BatchPoint scaled(const BatchPoint &trend, std::size_t lag)
-{
-  BatchPoint shift = trend;
-  for (double &value : shift) value *= static_cast<double>(lag);
-  return shift;
-}
-
 /// A lag of equally spaced frames that is wanted: its place in the result, its length in frames.
 struct Lag {
   std::size_t place;
@@ -121,11 +114,10 @@ class EqualSpacing {
     for_each_part(motion_.n_batches(), n_parts_, [&](std::size_t part, std::size_t first, std::size_t last) {
       LaneBuffer x(n_frames * batch_point);
       for (std::size_t batch = first; batch < last; ++batch) {
-        const BatchPoint trend = motion_.trend(batch);
-        motion_.load(batch, trend, x.data(), batch_point);
+        motion_.load(batch, x.data(), batch_point);
         for (std::size_t i = 0; i < lags.size(); ++i) {
           const std::size_t m = lags[i].frames;
-          add_window_products(x.data(), x.data() + m * batch_point, n_frames - m, scaled(trend, m), parts[part][i]);
+          add_window_products(x.data(), x.data() + m * batch_point, n_frames - m, parts[part][i]);
         }
       }
     });
@@ -135,11 +127,16 @@ class EqualSpacing {
     }
   }
 
-  void add_batch_quartics(const double *x, const BatchPoint &trend, std::span<double> quartics) const
+  void add_batch_quartics(const double *x, std::span<double> quartics) const
   {
-    for (std::size_t i = 0; i < quartic_lags_.size(); ++i) {
-      const std::size_t m = quartic_lags_[i].frames;
-      quartics[i] += sum_window_quartics(x, x + m * batch_point, motion_.n_frames() - m, scaled(trend, m));
+    // all lags of a stretch of time before the next stretch: it stays in the cache, with the short lags' ends
+    for (std::size_t t = 0; t < motion_.n_frames(); t += window_chunk) {
+      for (std::size_t i = 0; i < quartic_lags_.size(); ++i) {
+        const std::size_t m = quartic_lags_[i].frames;
+        if (t + m >= motion_.n_frames()) break;
+        const std::size_t n_points = std::min(window_chunk, motion_.n_frames() - m - t);
+        quartics[i] += sum_window_quartics(x + t * batch_point, x + (t + m) * batch_point, n_points);
+      }
     }
   }
 
@@ -149,9 +146,8 @@ class EqualSpacing {
     for_each_part(motion_.n_batches(), n_parts_, [&](std::size_t part, std::size_t first, std::size_t last) {
       LaneBuffer x(motion_.n_frames() * batch_point);
       for (std::size_t batch = first; batch < last; ++batch) {
-        const BatchPoint trend = motion_.trend(batch);
-        motion_.load(batch, trend, x.data(), batch_point);
-        add_batch_quartics(x.data(), trend, parts[part]);
+        motion_.load(batch, x.data(), batch_point);
+        add_batch_quartics(x.data(), parts[part]);
       }
     });
     for (const auto &part : parts)
@@ -189,12 +185,13 @@ class EqualSpacing {
     LaneBuffer x(fft.size() * batch_point);
     for (std::size_t batch = first; batch < last; ++batch) {
       const BatchPoint trend = motion_.trend(batch);
-      motion_.load(batch, trend, x.data(), batch_point);
+      motion_.load(batch, x.data(), batch_point);
+      add_batch_quartics(x.data(), part.quartics);
+      subtract_trend(x.data(), n_frames, trend);
       std::fill(x.begin() + static_cast<std::ptrdiff_t>(n_frames * batch_point), x.end(), 0.0);
       add_point_products(x.data(), n_frames, part.products.data());
       add_trend_products(x.data(), n_frames, trend, part.crossed.data());
       add_point_products(trend.data(), 1, part.trends.data());
-      add_batch_quartics(x.data(), trend, part.quartics);
       fft.forward(x);
       add_point_products(x.data(), fft.size(), part.spectrum.data());
     }
@@ -284,9 +281,8 @@ void add_unequal(const Displacements &motion, std::span<const std::int64_t> time
     const std::size_t n_batches = last - first;
     const std::size_t row = n_batches * batch_point;
     LaneBuffer x(n_frames * row);
-    const BatchPoint still{};
     for (std::size_t batch = 0; batch < n_batches; ++batch)
-      motion.load(first + batch, still, x.data() + batch * batch_point, row);
+      motion.load(first + batch, x.data() + batch * batch_point, row);
     for (std::size_t t = 0; t < n_frames; ++t) {
       for (std::size_t later = t + 1; later < n_frames && timesteps[later] - timesteps[t] <= lag_steps.back();
            ++later) {
@@ -296,8 +292,8 @@ void add_unequal(const Displacements &motion, std::span<const std::int64_t> time
         const double *const early = x.data() + t * row;
         const double *const late = x.data() + later * row;
         LagSum &sum = parts[part][place];
-        add_window_products(early, late, n_batches, still, sum.products);
-        if (quartic_wanted[place]) sum.quartic += sum_window_quartics(early, late, n_batches, still);
+        add_window_products(early, late, n_batches, sum.products);
+        if (quartic_wanted[place]) sum.quartic += sum_window_quartics(early, late, n_batches);
         if (part == 0) ++windows[place];
       }
     }

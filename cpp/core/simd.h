@@ -1,8 +1,13 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <new>
 #include <vector>
+
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
 
 // One build for every machine: the inner loops are compiled several times and the best taken at load time.
 // (The address sanitizer is not up yet when the choice is made.)
@@ -30,7 +35,18 @@ template <class T> struct CacheLineAllocator {
 
   CacheLineAllocator() = default;
   template <class U> CacheLineAllocator(const CacheLineAllocator<U> &) {}
-  T *allocate(std::size_t n) { return static_cast<T *>(::operator new(n * sizeof(T), alignment)); }
+  T *allocate(std::size_t n)
+  {
+    void *const memory = ::operator new(n * sizeof(T), alignment);
+#ifdef __linux__
+    // pages of 2 MB where the system has them: long trajectories then do not wait for thousands of page faults
+    constexpr std::size_t huge = std::size_t{1} << 21;
+    const auto first = (reinterpret_cast<std::uintptr_t>(memory) + huge - 1) / huge * huge;
+    const auto last = reinterpret_cast<std::uintptr_t>(memory) + n * sizeof(T);
+    if (last > first + huge) madvise(reinterpret_cast<void *>(first), last - first, MADV_HUGEPAGE);
+#endif
+    return static_cast<T *>(memory);
+  }
   void deallocate(T *memory, std::size_t) { ::operator delete(memory, alignment); }
   template <class U> bool operator==(const CacheLineAllocator<U> &) const { return true; }
 };

@@ -122,7 +122,7 @@ void StreamingMsd::take(const double *frame)
   if (options_.charges.empty()) {
     const Displacements motion(pair, options_.n_atoms, options_.selection, options_.drift_weights);
     for (std::size_t batch = 0; batch < n_batches_; ++batch)
-      motion.load(batch, {}, moved.data() + batch * batch_point, ring_row());
+      motion.load(batch, moved.data() + batch * batch_point, ring_row());
   } else {
     const auto sum = charge_displacement(pair, options_.charges, options_.drift_weights);
     for (std::size_t k = 0; k < 3; ++k) moved[ring_row() + k * batch_atoms] = sum[3 + k];
@@ -146,9 +146,8 @@ void StreamingMsd::take(const double *frame)
 
 void StreamingMsd::add_window(const double *early, const double *late, std::size_t place)
 {
-  const BatchPoint still{};
   Tensor products{};
-  add_window_products(early, late, n_batches_, still, products);
+  add_window_products(early, late, n_batches_, products);
   for (std::size_t c = 0; c < tensor_size; ++c) {
     // the rounding of millions of additions is carried along (Neumaier)
     double &sum = state_.sums[place * tensor_size + c];
@@ -157,7 +156,7 @@ void StreamingMsd::add_window(const double *early, const double *late, std::size
         std::abs(sum) >= std::abs(products[c]) ? (sum - next) + products[c] : (products[c] - next) + sum;
     sum = next;
   }
-  if (quartic_wanted_[place]) state_.quartics[place] += sum_window_quartics(early, late, n_batches_, still);
+  if (quartic_wanted_[place]) state_.quartics[place] += sum_window_quartics(early, late, n_batches_);
   ++state_.windows[place];
 }
 
