@@ -53,9 +53,9 @@ def msd_of(values: np.ndarray, n_frames: int = 401) -> Msd:
 
 def walk_msd(positions: np.ndarray, n_lags: int) -> np.ndarray:
     """[n_lags] MSD of [F, N, 3] walks."""
-    sums = MsdAccumulator(n_lags=n_lags, frame_interval=1)
-    sums.add(positions, selection=np.arange(positions.shape[1]))
-    values: np.ndarray = sums.sums.sum(axis=1) / sums.counts
+    sums = MsdAccumulator(np.arange(n_lags))
+    sums.add(positions, np.arange(len(positions)), selection=np.arange(positions.shape[1]))
+    values: np.ndarray = sums.sums[:, :3].sum(axis=1) / sums.counts
     return values
 
 

@@ -63,13 +63,20 @@ from lpsmd.analysis.diffusion import (
     diffusion_coefficient,
     diffusion_to_dict,
 )
-from lpsmd.analysis.msd import Msd, mean_squared_displacement
+from lpsmd.analysis.msd import (
+    CollectiveMsd,
+    Msd,
+    collective_msd,
+    mean_squared_displacement,
+    stream_mean_squared_displacement,
+)
 from lpsmd.analysis.plots import plot_msd, save_msd_plot
 from lpsmd.analysis.tables import MSD_CSV_COLUMNS, ModelResult, msd_rows, write_msd_csv
 from lpsmd.analysis.trajectory import Trajectory, read_dump
 
 __all__ = [
     "MSD_CSV_COLUMNS",
+    "CollectiveMsd",
     "Diffusion",
     "DiffusionOptions",
     "FrameworkCheck",
@@ -81,6 +88,7 @@ __all__ = [
     "Verdict",
     "analyse_replicas",
     "check_framework",
+    "collective_msd",
     "diffusion_coefficient",
     "diffusion_to_dict",
     "mean_squared_displacement",
@@ -88,5 +96,6 @@ __all__ = [
     "plot_msd",
     "read_dump",
     "save_msd_plot",
+    "stream_mean_squared_displacement",
     "write_msd_csv",
 ]
