@@ -390,7 +390,7 @@ void MsdAccumulator::add_series(std::span<const double> positions, std::size_t n
   const auto quartic_wanted = std::make_unique<bool[]>(n_lags());
   for (const std::size_t place : log_spaced(lag_steps_)) quartic_wanted[place] = true;
 
-  const std::int64_t interval = n_frames > 1 ? common_interval(timesteps) : lag_steps_.back();
+  const std::int64_t interval = n_frames > 1 ? common_interval(timesteps) : 1;
   if (interval > 0) {
     std::vector<Lag> lags, quartic_lags;
     for (std::size_t i = 0; i < n_lags(); ++i) {
@@ -475,14 +475,17 @@ std::vector<std::int64_t> lag_steps_of(std::span<const std::int64_t> timesteps, 
 
 std::vector<std::size_t> log_spaced(std::span<const std::int64_t> lag_steps)
 {
+  // the first lag at or above each point of a grid that starts at the shortest lag
   const double ratio = std::pow(10.0, 0.05);
+  constexpr double slack = 1.0 - 1e-9;
   std::vector<std::size_t> chosen;
-  double next = 0.0;
+  double grid = 0.0;
   for (std::size_t i = 1; i < lag_steps.size(); ++i) {
     const auto lag = static_cast<double>(lag_steps[i]);
-    if (lag < next) continue;
+    if (lag < slack * grid) continue;
     chosen.push_back(i);
-    next = lag * ratio;
+    if (grid == 0.0) grid = lag;
+    while (slack * grid <= lag) grid *= ratio;
   }
   return chosen;
 }
