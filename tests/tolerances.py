@@ -52,6 +52,12 @@ RANDOM_WALK_MSD_RELATIVE = 0.006
 GAUSSIAN_ALPHA2 = 0.005
 # MDAnalysis' EinsteinMSD takes S1 - 2 S2 of positions that are not shifted: rounding of 1e3 frames of 1e2 A^2 each.
 EINSTEIN_MSD_A2 = 1e-9
+# Benchmark: float32 positions near 20 A are 1e-6 A off at each end of a step of 0.09 A, in 8e5 such steps.
+BENCHMARK_MSD_RELATIVE = 1e-5
+# Issue 3: peak memory over the selected coordinates; cost near linear in frames from 1,000 to 100,000: log2 of the
+# transform grows 1.6 times, and the caches hold 1,000 frames but not 100,000.
+BENCHMARK_EXTRA_MEMORY_MB = 100.0
+BENCHMARK_COST_PER_FRAME_RATIO = 5.0
 # MDAnalysis holds positions in float32: 6e-8 of 20 A for each end of a step, a thousand steps added up at random.
 FLOAT32_UNWRAP_A2 = 1e-3
 # D of 8 random-walk replicas against the D that made them: four standard errors (stated by the fit itself).

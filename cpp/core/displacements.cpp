@@ -92,6 +92,15 @@ LPSMD_CLONES double sum_chunk_quartics(const double *early, const double *late, 
   return sum_of_lanes(acc);
 }
 
+LPSMD_CLONES void detrend(double *x, std::size_t first, std::size_t n_points, const double *trend)
+{
+  for (std::size_t t = first; t < first + n_points; ++t, x += batch_point) {
+    const auto time = static_cast<double>(t);
+    LPSMD_INDEPENDENT
+    for (std::size_t slot = 0; slot < batch_point; ++slot) x[slot] -= trend[slot] * time;
+  }
+}
+
 LPSMD_CLONES void point_products(const double *x, std::size_t n_points, double *products)
 {
   for (std::size_t t = 0; t < n_points; ++t, x += batch_point, products += tensor_size) {
@@ -211,7 +220,7 @@ BatchPoint Displacements::trend(std::size_t batch) const
   return slopes;
 }
 
-void Displacements::load(std::size_t batch, double *out, std::size_t stride) const
+void Displacements::load(std::size_t batch, std::size_t first, std::size_t last, double *out, std::size_t stride) const
 {
   const std::size_t first_atom = batch * batch_atoms;
   const std::size_t n_here = std::min(batch_atoms, selection_.size() - first_atom);
@@ -221,7 +230,7 @@ void Displacements::load(std::size_t batch, double *out, std::size_t stride) con
     at[a] = 3 * static_cast<std::size_t>(selection_[first_atom + a]);
     for (std::size_t k = 0; k < 3; ++k) start[k * batch_atoms + a] = positions_[at[a] + k];
   }
-  for (std::size_t t = 0; t < n_frames_; ++t, out += stride) {
+  for (std::size_t t = first; t < last; ++t, out += stride) {
     const double *const frame = positions_.data() + t * 3 * n_atoms_;
     if (n_here < batch_atoms) std::fill(out, out + batch_point, 0.0);
     for (std::size_t a = 0; a < n_here; ++a) {
@@ -267,10 +276,9 @@ double sum_window_quartics(const double *early, const double *late, std::size_t 
   return sum;
 }
 
-void subtract_trend(double *x, std::size_t n_points, const BatchPoint &trend)
+void subtract_trend(double *x, std::size_t first, std::size_t n_points, const BatchPoint &trend)
 {
-  for (std::size_t t = 0; t < n_points; ++t, x += batch_point)
-    for (std::size_t slot = 0; slot < batch_point; ++slot) x[slot] -= trend[slot] * static_cast<double>(t);
+  detrend(x, first, n_points, trend.data());
 }
 
 void add_point_products(const double *x, std::size_t n_points, double *products)

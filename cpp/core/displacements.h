@@ -37,8 +37,8 @@ class Displacements {
   /// Displacement per frame from the first frame to the last, rounded to 24 bits: times a frame number it is exact.
   BatchPoint trend(std::size_t batch) const;
 
-  /// Displacements since the first frame: one batch_point each `stride` numbers, one for each frame.
-  void load(std::size_t batch, double *out, std::size_t stride) const;
+  /// Displacements since the first frame, of frames first .. last - 1: one batch_point each `stride` numbers.
+  void load(std::size_t batch, std::size_t first, std::size_t last, double *out, std::size_t stride) const;
 
  private:
   std::span<const double> positions_;
@@ -66,10 +66,10 @@ double sum_window_quartics(const double *early, const double *late, std::size_t 
 
 /// Batch points that a sum over windows takes at a time. A sum of sums rounds less than one long sum, and who sums
 /// several lags over the same points finds them in the cache.
-constexpr std::size_t window_chunk = 128;
+constexpr std::size_t window_chunk = 64;
 
-/// x[t] -= t trend
-void subtract_trend(double *x, std::size_t n_points, const BatchPoint &trend);
+/// x[t] -= (first + t) trend
+void subtract_trend(double *x, std::size_t first, std::size_t n_points, const BatchPoint &trend);
 
 /// products[t] += products of x[t] with itself, summed over all atoms; of transforms: Re(z_a conj z_b).
 ///

@@ -1,5 +1,6 @@
 #include "core/fft.h"
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cmath>
@@ -22,7 +23,8 @@ constexpr std::size_t cached_block = 64;
 /// One step of decimation in frequency, radix 4, on a block of n points; w is [n / 4, 6].
 ///
 /// x[t + p n / 4], p = 0 .. 3, becomes the four inputs of the next smaller transforms, which hold the frequencies
-/// 4 k, 4 k + 1, 4 k + 2 and 4 k + 3.
+/// 4 k, 4 k + 1, 4 k + 2 and 4 k + 3. With HalfZero the second half of x is not read: it counts as zero.
+template <bool HalfZero = false>
 inline __attribute__((always_inline)) void radix4(double *x, std::size_t n, const double *w)
 {
   const std::size_t quarter = n / 4 * point;
@@ -35,10 +37,10 @@ inline __attribute__((always_inline)) void radix4(double *x, std::size_t n, cons
       LPSMD_INDEPENDENT
       for (std::size_t l = 0; l < lanes; ++l) {
         const std::size_t i = l + lanes;
-        const double sum_ac_re = a[l] + c[l], sum_ac_im = a[i] + c[i];
-        const double dif_ac_re = a[l] - c[l], dif_ac_im = a[i] - c[i];
-        const double sum_bd_re = b[l] + d[l], sum_bd_im = b[i] + d[i];
-        const double dif_bd_re = b[l] - d[l], dif_bd_im = b[i] - d[i];
+        const double sum_ac_re = HalfZero ? a[l] : a[l] + c[l], sum_ac_im = HalfZero ? a[i] : a[i] + c[i];
+        const double dif_ac_re = HalfZero ? a[l] : a[l] - c[l], dif_ac_im = HalfZero ? a[i] : a[i] - c[i];
+        const double sum_bd_re = HalfZero ? b[l] : b[l] + d[l], sum_bd_im = HalfZero ? b[i] : b[i] + d[i];
+        const double dif_bd_re = HalfZero ? b[l] : b[l] - d[l], dif_bd_im = HalfZero ? b[i] : b[i] - d[i];
         a[l] = sum_ac_re + sum_bd_re;
         a[i] = sum_ac_im + sum_bd_im;
         const double y1_re = dif_ac_re + dif_bd_im, y1_im = dif_ac_im - dif_bd_re;
@@ -75,6 +77,11 @@ LPSMD_CLONES void radix4_pass(double *x, std::size_t n, const double *w)
   radix4(x, n, w);
 }
 
+LPSMD_CLONES void radix4_pass_half_zero(double *x, std::size_t n, const double *w)
+{
+  radix4<true>(x, n, w);
+}
+
 /// All steps on a block in the cache; w[k] are the factors of blocks of 4 2^k points.
 LPSMD_CLONES void cached_passes(double *x, std::size_t n, const std::vector<double> *w)
 {
@@ -87,8 +94,8 @@ LPSMD_CLONES void cached_passes(double *x, std::size_t n, const std::vector<doub
     for (std::size_t first = 0; first < n; first += 2) radix2(x + first * point);
 }
 
-/// The first step where the size has a factor 3; w is [n / 3, 4].
-LPSMD_CLONES void radix3_pass(double *x, std::size_t n, const double *w)
+/// The first step where the size has a factor 3; w is [n / 3, 4]. With ThirdZero the last third counts as zero.
+template <bool ThirdZero> inline __attribute__((always_inline)) void radix3(double *x, std::size_t n, const double *w)
 {
   constexpr double sine = std::numbers::sqrt3 / 2;
   const std::size_t third = n / 3 * point;
@@ -100,8 +107,9 @@ LPSMD_CLONES void radix3_pass(double *x, std::size_t n, const double *w)
       LPSMD_INDEPENDENT
       for (std::size_t l = 0; l < lanes; ++l) {
         const std::size_t i = l + lanes;
-        const double sum_re = b[l] + c[l], sum_im = b[i] + c[i];
-        const double dif_re = sine * (b[l] - c[l]), dif_im = sine * (b[i] - c[i]);
+        const double sum_re = ThirdZero ? b[l] : b[l] + c[l], sum_im = ThirdZero ? b[i] : b[i] + c[i];
+        const double dif_re = sine * (ThirdZero ? b[l] : b[l] - c[l]);
+        const double dif_im = sine * (ThirdZero ? b[i] : b[i] - c[i]);
         const double mid_re = a[l] - 0.5 * sum_re, mid_im = a[i] - 0.5 * sum_im;
         a[l] += sum_re;
         a[i] += sum_im;
@@ -114,6 +122,16 @@ LPSMD_CLONES void radix3_pass(double *x, std::size_t n, const double *w)
       }
     }
   }
+}
+
+LPSMD_CLONES void radix3_pass(double *x, std::size_t n, const double *w)
+{
+  radix3<false>(x, n, w);
+}
+
+LPSMD_CLONES void radix3_pass_third_zero(double *x, std::size_t n, const double *w)
+{
+  radix3<true>(x, n, w);
 }
 
 std::size_t size_for(std::size_t at_least)
@@ -189,24 +207,45 @@ BatchFft::BatchFft(std::size_t at_least) : frequencies_(size_for(at_least))
     quarters_.push_back(factors_of(block, 4, roots));
 }
 
-void BatchFft::forward(std::span<double> x) const
+void BatchFft::forward(std::span<double> x, std::size_t n_filled, const Finished &finished) const
 {
-  std::size_t block = size();
-  if (block % 3 == 0) {
-    radix3_pass(x.data(), block, thirds_.data());
-    block /= 3;
+  // the first step knows of zeros in its last third or half; what is left over is written
+  const std::size_t n = size();
+  const bool three = n % 3 == 0;
+  const std::size_t part = three ? n / 3 * 2 : n / 2;
+  const bool rest_zero = n_filled <= part && (three || n > cached_block);
+  const std::size_t last = rest_zero ? part : n;
+  std::fill(x.data() + n_filled * point, x.data() + last * point, 0.0);
+  if (three) {
+    (rest_zero ? radix3_pass_third_zero : radix3_pass)(x.data(), n, thirds_.data());
+    for (std::size_t first = 0; first < n; first += n / 3) transform(x.data(), first, n / 3, finished);
+  } else if (rest_zero) {
+    radix4_pass_half_zero(x.data(), n, factors_of_block(n));
+    divide(x.data(), 0, n, finished);
+  } else {
+    transform(x.data(), 0, n, finished);
   }
-  for (std::size_t first = 0; first < size(); first += block) transform(x.data() + first * point, block);
 }
 
-void BatchFft::transform(double *x, std::size_t n) const
+void BatchFft::transform(double *all, std::size_t first, std::size_t n, const Finished &finished) const
 {
   if (n <= cached_block) {
-    cached_passes(x, n, quarters_.data());
+    cached_passes(all + first * point, n, quarters_.data());
+    finished(first, n);
     return;
   }
-  radix4_pass(x, n, quarters_[static_cast<std::size_t>(std::bit_width(n)) - 3].data());
-  for (std::size_t part = 0; part < 4; ++part) transform(x + part * (n / 4) * point, n / 4);
+  radix4_pass(all + first * point, n, factors_of_block(n));
+  divide(all, first, n, finished);
+}
+
+void BatchFft::divide(double *all, std::size_t first, std::size_t n, const Finished &finished) const
+{
+  for (std::size_t part = 0; part < 4; ++part) transform(all, first + part * (n / 4), n / 4, finished);
+}
+
+const double *BatchFft::factors_of_block(std::size_t n) const
+{
+  return quarters_[static_cast<std::size_t>(std::bit_width(n)) - 3].data();
 }
 
 }  // namespace lpsmd

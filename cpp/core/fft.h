@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -30,13 +31,19 @@ class BatchFft {
   /// [size] the frequency k at each place of the result
   std::span<const std::uint32_t> frequencies() const { return frequencies_; }
 
+  /// Told of each stretch of the result while it still is in the cache: first place, number of places.
+  using Finished = std::function<void(std::size_t, std::size_t)>;
+
   /// x_k = sum_t x_t exp(-2 pi i k t / size), in place, in the order of `frequencies`.
   ///
-  /// @param x  [size, 3, 2, 8]
-  void forward(std::span<double> x) const;
+  /// @param x         [size, 3, 2, 8]
+  /// @param n_filled  points; those behind count as zero, whatever they hold
+  void forward(std::span<double> x, std::size_t n_filled, const Finished &finished) const;
 
  private:
-  void transform(double *x, std::size_t n) const;
+  void transform(double *all, std::size_t first, std::size_t n, const Finished &finished) const;
+  const double *factors_of_block(std::size_t n) const;
+  void divide(double *all, std::size_t first, std::size_t n, const Finished &finished) const;
 
   std::vector<std::uint32_t> frequencies_;
   /// [size / 3, 4] w^j, w^2j of the first step where the size has a factor 3

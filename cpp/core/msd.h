@@ -32,10 +32,12 @@ class MsdAccumulator {
   /// @param selection      indices of the atoms whose displacements count
   /// @param drift_weights  [n_atoms] not negative (masses, zero outside the reference); empty for no correction
   /// @param threads        the atoms are split over; another number may change the last bits, timing does not
+  /// @param quartic        also the fourth powers, a third of the time
   void add(std::span<const double> positions, std::size_t n_atoms, std::span<const std::int64_t> timesteps,
-           std::span<const std::int64_t> selection, std::span<const double> drift_weights, std::size_t threads = 1);
+           std::span<const std::int64_t> selection, std::span<const double> drift_weights, std::size_t threads = 1,
+           bool quartic = true);
 
-  /// Add every window of the collective displacement sum_i charges_i u_i, as if it were one atom.
+  /// Add every window of the collective displacement sum_i charges_i u_i, as if it were one atom; no fourth powers.
   ///
   /// @param charges  [n_atoms] 1 on the atoms of a species for its collective motion, charges for the current
   void add_collective(std::span<const double> positions, std::size_t n_atoms, std::span<const std::int64_t> timesteps,
@@ -58,7 +60,8 @@ class MsdAccumulator {
 
  private:
   void add_series(std::span<const double> positions, std::size_t n_atoms, std::span<const std::int64_t> timesteps,
-                  std::span<const std::int64_t> selection, std::span<const double> drift_weights, std::size_t threads);
+                  std::span<const std::int64_t> selection, std::span<const double> drift_weights, std::size_t threads,
+                  bool quartic);
 
   std::vector<std::int64_t> lag_steps_;
   std::vector<double> sums_;

@@ -68,7 +68,8 @@ void StreamingMsd::plan()
     }
   }
   quartic_wanted_.assign(lag_steps_.size(), false);
-  for (const std::size_t place : log_spaced(lag_steps_)) quartic_wanted_[place] = true;
+  if (o.charges.empty())
+    for (const std::size_t place : log_spaced(lag_steps_)) quartic_wanted_[place] = true;
 }
 
 std::size_t StreamingMsd::memory_bytes() const
@@ -122,7 +123,7 @@ void StreamingMsd::take(const double *frame)
   if (options_.charges.empty()) {
     const Displacements motion(pair, options_.n_atoms, options_.selection, options_.drift_weights);
     for (std::size_t batch = 0; batch < n_batches_; ++batch)
-      motion.load(batch, moved.data() + batch * batch_point, ring_row());
+      motion.load(batch, 0, 2, moved.data() + batch * batch_point, ring_row());
   } else {
     const auto sum = charge_displacement(pair, options_.charges, options_.drift_weights);
     for (std::size_t k = 0; k < 3; ++k) moved[ring_row() + k * batch_atoms] = sum[3 + k];

@@ -39,7 +39,7 @@ std::size_t atoms_of(const Array<double> &positions)
 }
 
 void add(MsdAccumulator &self, const Array<double> &positions, const Array<std::int64_t> &timesteps,
-         const Array<std::int64_t> &selection, const Array<double> &drift_weights, std::int64_t threads)
+         const Array<std::int64_t> &selection, const Array<double> &drift_weights, std::int64_t threads, bool quartic)
 {
   if (threads < 1) throw lpsmd::Error("found " + std::to_string(threads) + " threads, at least 1 is needed");
   const std::size_t n_atoms = atoms_of(positions);
@@ -48,7 +48,7 @@ void add(MsdAccumulator &self, const Array<double> &positions, const Array<std::
   const auto chosen = span_of(selection);
   const auto weights = span_of(drift_weights);
   const py::gil_scoped_release released;
-  self.add(x, n_atoms, steps, chosen, weights, static_cast<std::size_t>(threads));
+  self.add(x, n_atoms, steps, chosen, weights, static_cast<std::size_t>(threads), quartic);
 }
 
 void add_collective(MsdAccumulator &self, const Array<double> &positions, const Array<std::int64_t> &timesteps,
@@ -166,7 +166,7 @@ void bind_msd(py::module_ &m)
       .def(py::init([](const Array<std::int64_t> &lag_steps) { return MsdAccumulator(vector_of(lag_steps)); }),
            py::arg("lag_steps"))
       .def("add", &add, py::arg("positions"), py::arg("timesteps"), py::kw_only(), py::arg("selection"),
-           py::arg("drift_weights") = none, py::arg("threads") = 1)
+           py::arg("drift_weights") = none, py::arg("threads") = 1, py::arg("quartic") = true)
       .def("add_collective", &add_collective, py::arg("positions"), py::arg("timesteps"), py::kw_only(),
            py::arg("charges"), py::arg("drift_weights") = none)
       .def(py::self += py::self)

@@ -47,6 +47,7 @@ class MsdAccumulator:
         selection: ArrayLike,
         drift_weights: ArrayLike = ...,
         threads: int = ...,
+        quartic: bool = ...,
     ) -> None: ...
     def add_collective(
         self, positions: ArrayLike, timesteps: ArrayLike, *, charges: ArrayLike, drift_weights: ArrayLike = ...

@@ -130,6 +130,7 @@ def mean_squared_displacement(
     reference_species: str | Sequence[str] | None = None,
     max_lag_fraction: float = 0.5,
     collective: bool = True,
+    alpha2: bool = True,
     threads: int = 1,
 ) -> Msd:
     r"""Windowed mean squared displacement of one species over all time origins.
@@ -171,6 +172,8 @@ def mean_squared_displacement(
         Longest lag as a part of the trajectory, above 0 and at most 1.
     collective
         Also the collective displacement; it costs little.
+    alpha2
+        Also the non-Gaussian parameter; it is a third of the time.
     threads
         The atoms are split over. The last bits may depend on the number, not on timing.
 
@@ -191,7 +194,12 @@ def mean_squared_displacement(
     weights = _drift_weights(trajectory, moving=(species,), drift=drift, reference=reference)
     tracer = _core.MsdAccumulator(lag_steps)
     tracer.add(
-        trajectory.positions_A, trajectory.timesteps, selection=selection, drift_weights=weights, threads=threads
+        trajectory.positions_A,
+        trajectory.timesteps,
+        selection=selection,
+        drift_weights=weights,
+        threads=threads,
+        quartic=alpha2,
     )
     together = None
     if collective:
