@@ -43,12 +43,23 @@ CONTRACT_SYMMETRY_EV = 1e-10
 DUMP_POSITION_A = 5.1e-9
 # Unwrapping adds images times cell vectors to x: rounding of float64 at some 100 A, above the digits of %.8f.
 UNWRAP_POSITION_A = 2e-8
-# Sums of up to 1e6 squares in float64, in another order than the oracle's.
+# Sums of up to 1e6 products in float64, in another order than the oracle's, and the rounding of transforms (4e-12 of
+# the sum is tolerated, beyond it lags are summed directly). Positions 1e4 A away are exact in these tests.
 MSD_RELATIVE = 1e-10
-# The same, for positions 1e4 A away: their own spacing in float64 is 2e-12 A, steps are 0.1 A.
-MSD_FAR_RELATIVE = 1e-9
 # Random walk of 400 atoms, MSD at lag 1: relative standard error sqrt(2/3/400/1000) = 0.0013, four of these.
 RANDOM_WALK_MSD_RELATIVE = 0.006
+# alpha2 of the same walk: variance of 3 <r^4> / (5 <r^2>^2) is 8/15 per step, sqrt(8/15/4e5) = 0.0012, four of these.
+GAUSSIAN_ALPHA2 = 0.005
+# MDAnalysis' EinsteinMSD takes S1 - 2 S2 of positions that are not shifted: rounding of 1e3 frames of 1e2 A^2 each.
+EINSTEIN_MSD_A2 = 1e-9
+# Benchmark: float32 positions near 20 A are 1e-6 A off at each end of a step of 0.09 A, in 8e5 such steps.
+BENCHMARK_MSD_RELATIVE = 1e-5
+# Issue 3: peak memory over the selected coordinates; cost near linear in frames from 1,000 to 100,000: log2 of the
+# transform grows 1.6 times, and the caches hold 1,000 frames but not 100,000.
+BENCHMARK_EXTRA_MEMORY_MB = 100.0
+BENCHMARK_COST_PER_FRAME_RATIO = 5.0
+# MDAnalysis holds positions in float32: 6e-8 of 20 A for each end of a step, a thousand steps added up at random.
+FLOAT32_UNWRAP_A2 = 1e-3
 # D of 8 random-walk replicas against the D that made them: four standard errors (stated by the fit itself).
 RANDOM_WALK_D_STANDARD_ERRORS = 4.0
 # Closed forms against sums over all pairs, and one formula against another, in float64.

@@ -3,154 +3,432 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <limits>
+#include <memory>
 #include <string>
+#include <unordered_map>
+#include <unordered_set>
 #include <utility>
 
+#include "core/displacements.h"
 #include "core/error.h"
-
-// One build for every machine: the inner loop is compiled twice and the better one taken at load time.
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
-#define LPSMD_CLONES __attribute__((target_clones("arch=x86-64-v3", "default")))
-#else
-#define LPSMD_CLONES
-#endif
+#include "core/fft.h"
+#include "core/parallel.h"
+#include "core/simd.h"
 
 namespace lpsmd {
 
 namespace {
 
-// Lags whose sums stay in vector registers while one pass runs over the time series: 32 fill eight registers of
-// AVX2, enough to hide the latency of the additions (five times faster than 16, which gcc keeps in memory)
-constexpr std::size_t lag_block = 32;
-// Atoms copied out of the frames at a time: whole cache lines of each frame are used
-constexpr std::size_t atom_block = 8;
+constexpr std::size_t max_unequal_lags = 200'000;
 
-/// sums[k] += sum_t (x[t + first + k] - x[t])^2 for `lag_block` lags, t while the longest of them fits.
-LPSMD_CLONES void add_lag_block(const double *x, std::size_t n_origins, std::size_t first, double *sums)
-{
-  double acc[lag_block] = {};
-  for (std::size_t t = 0; t < n_origins; ++t) {
-    const double now = x[t];
-    const double *const later = x + t + first;
-    for (std::size_t k = 0; k < lag_block; ++k) {
-      const double step = later[k] - now;
-      acc[k] += step * step;
-    }
+// The rounding of the transform is at most this many units in the last place of the whole power, at every lag
+// (measured against long doubles: up to 6.5 for 2 to 100,000 frames of walks, vibrations and jumps) ..
+constexpr double transform_rounding = 8.0;
+// .. and lags at which it could reach this part of the sum are summed pair by pair
+constexpr double tolerated_error = 4e-12;
+// Pairs of frames that cost as much as one step of the transform on one point (measured)
+constexpr double pairs_per_point = 1.5;
+
+/// What one thread sums up for one lag.
+struct LagSum {
+  Tensor products{};
+  double quartic = 0.0;
+};
+
+/// Running sum with the rounding carried along (Neumaier 1974, doi:10.1002/zamm.19740540106).
+class CompensatedSum {
+ public:
+  void add(double value)
+  {
+    const double next = sum_ + value;
+    rest_ += std::abs(sum_) >= std::abs(value) ? (sum_ - next) + value : (value - next) + sum_;
+    sum_ = next;
   }
-  for (std::size_t k = 0; k < lag_block; ++k) sums[k] += acc[k];
+  double value() const { return sum_ + rest_; }
+
+ private:
+  double sum_ = 0.0;
+  double rest_ = 0.0;
+};
+
+using CompensatedTensor = std::array<CompensatedSum, tensor_size>;
+
+void add_to(std::span<double> sums, std::span<const double> others)
+{
+  for (std::size_t i = 0; i < sums.size(); ++i) sums[i] += others[i];
 }
 
-/// Add the squared displacements of one coordinate's time series, every origin of every lag.
-void add_series(std::span<const double> x, std::span<double> sums)
-{
-  const std::size_t n_lags = std::min(sums.size(), x.size());
-  for (std::size_t first = 0; first < n_lags; first += lag_block) {
-    const std::size_t last = std::min(first + lag_block, n_lags);
-    std::size_t n_together = 0;
-    if (last == first + lag_block) {
-      n_together = x.size() - last + 1;
-      add_lag_block(x.data(), n_together, first, sums.data() + first);
+/// A lag of equally spaced frames that is wanted: its place in the result, its length in frames.
+struct Lag {
+  std::size_t place;
+  std::size_t frames;
+};
+
+/// Sums of the windows of equally spaced frames: parts per thread, put together in order.
+class EqualSpacing {
+ public:
+  EqualSpacing(const Displacements &motion, std::span<const Lag> lags, std::span<const Lag> quartic_lags,
+               std::size_t threads) :
+      motion_(motion),
+      lags_(lags),
+      quartic_lags_(quartic_lags),
+      n_parts_(parts_of(motion.n_batches(), threads))
+  {
+  }
+
+  /// sums[place], for all wanted lags.
+  void run(std::span<LagSum> sums) const
+  {
+    if (few_pairs()) {
+      add_directly(lags_, sums);
+      add_quartics(sums);
+      return;
     }
-    // origins from which only the shorter lags of the block fit
-    for (std::size_t lag = first; lag < last; ++lag) {
-      double sum = 0.0;
-      for (std::size_t t = n_together; t + lag < x.size(); ++t) sum += (x[t + lag] - x[t]) * (x[t + lag] - x[t]);
-      sums[lag] += sum;
+    add_directly(by_transform(sums), sums);
+  }
+
+ private:
+  /// Sums over the batches of one thread that the transform needs.
+  struct Part {
+    std::vector<double> products;  // [F, 6] of u_a u_b, over atoms
+    std::vector<double> crossed;   // [F, 6] of trend_a u_b + trend_b u_a
+    std::vector<double> spectrum;  // [size, 6] of Re(z_a conj z_b)
+    Tensor trends{};               // of trend_a trend_b
+    std::vector<double> quartics;  // [Q]
+  };
+
+  bool few_pairs() const
+  {
+    double pairs = 0.0;
+    for (const Lag &lag : lags_) pairs += static_cast<double>(motion_.n_frames() - lag.frames);
+    const double points = static_cast<double>(motion_.n_frames() + lags_.back().frames);
+    return pairs < pairs_per_point * points * std::log2(points);
+  }
+
+  void add_directly(std::span<const Lag> lags, std::span<LagSum> sums) const
+  {
+    if (lags.empty()) return;
+    const std::size_t n_frames = motion_.n_frames();
+    std::vector<std::vector<Tensor>> parts(n_parts_, std::vector<Tensor>(lags.size()));
+    for_each_part(motion_.n_batches(), n_parts_, [&](std::size_t part, std::size_t first, std::size_t last) {
+      LaneBuffer x(n_frames * batch_point);
+      for (std::size_t batch = first; batch < last; ++batch) {
+        motion_.load(batch, 0, n_frames, x.data(), batch_point);
+        for (std::size_t i = 0; i < lags.size(); ++i) {
+          const std::size_t m = lags[i].frames;
+          add_window_products(x.data(), x.data() + m * batch_point, n_frames - m, parts[part][i]);
+        }
+      }
+    });
+    for (std::size_t i = 0; i < lags.size(); ++i) {
+      sums[lags[i].place].products = {};
+      for (const auto &part : parts) add_to(sums[lags[i].place].products, part[i]);
+    }
+  }
+
+  void add_batch_quartics(const double *x, std::span<double> quartics) const
+  {
+    // all lags of a stretch of time before the next stretch: it stays in the cache, with the short lags' ends
+    for (std::size_t t = 0; t < motion_.n_frames(); t += window_chunk) {
+      for (std::size_t i = 0; i < quartic_lags_.size(); ++i) {
+        const std::size_t m = quartic_lags_[i].frames;
+        if (t + m >= motion_.n_frames()) break;
+        const std::size_t n_points = std::min(window_chunk, motion_.n_frames() - m - t);
+        quartics[i] += sum_window_quartics(x + t * batch_point, x + (t + m) * batch_point, n_points);
+      }
+    }
+  }
+
+  void add_quartics(std::span<LagSum> sums) const
+  {
+    if (quartic_lags_.empty()) return;
+    const std::size_t n_frames = motion_.n_frames();
+    std::vector<std::vector<double>> parts(n_parts_, std::vector<double>(quartic_lags_.size()));
+    for_each_part(motion_.n_batches(), n_parts_, [&](std::size_t part, std::size_t first, std::size_t last) {
+      LaneBuffer x(n_frames * batch_point);
+      for (std::size_t batch = first; batch < last; ++batch) {
+        motion_.load(batch, 0, n_frames, x.data(), batch_point);
+        add_batch_quartics(x.data(), parts[part]);
+      }
+    });
+    for (const auto &part : parts)
+      for (std::size_t i = 0; i < part.size(); ++i) sums[quartic_lags_[i].place].quartic += part[i];
+  }
+
+  /// Fills all lags; returns those that rounding may have reached.
+  std::vector<Lag> by_transform(std::span<LagSum> sums) const
+  {
+    const BatchFft fft(motion_.n_frames() + lags_.back().frames);
+    std::vector<Part> parts(n_parts_);
+    for_each_part(motion_.n_batches(), n_parts_, [&](std::size_t part, std::size_t first, std::size_t last) {
+      parts[part] = sum_batches(fft, first, last);
+    });
+    Part &all = parts.front();
+    for (std::size_t part = 1; part < parts.size(); ++part) {
+      add_to(all.products, parts[part].products);
+      add_to(all.crossed, parts[part].crossed);
+      add_to(all.spectrum, parts[part].spectrum);
+      add_to(all.trends, parts[part].trends);
+      add_to(all.quartics, parts[part].quartics);
+    }
+    for (std::size_t i = 0; i < quartic_lags_.size(); ++i) sums[quartic_lags_[i].place].quartic += all.quartics[i];
+    return assemble(all, correlations(fft, all.spectrum), sums);
+  }
+
+  Part sum_batches(const BatchFft &fft, std::size_t first, std::size_t last) const
+  {
+    const std::size_t n_frames = motion_.n_frames();
+    Part part;
+    part.products.resize(n_frames * tensor_size);
+    part.crossed.resize(n_frames * tensor_size);
+    part.spectrum.resize(fft.size() * tensor_size);
+    part.quartics.resize(quartic_lags_.size());
+    LaneBuffer x(fft.size() * batch_point);
+    for (std::size_t batch = first; batch < last; ++batch) {
+      const BatchPoint trend = motion_.trend(batch);
+      add_point_products(trend.data(), 1, part.trends.data());
+      const bool load_all = !quartic_lags_.empty();
+      if (load_all) {
+        motion_.load(batch, 0, n_frames, x.data(), batch_point);
+        add_batch_quartics(x.data(), part.quartics);
+      }
+      // stretch by stretch, so that each is in the cache while all is done with it; the transform works alike
+      for (std::size_t t = 0; t < n_frames; t += window_chunk) {
+        const std::size_t n_points = std::min(window_chunk, n_frames - t);
+        double *const here = x.data() + t * batch_point;
+        if (!load_all) motion_.load(batch, t, t + n_points, here, batch_point);
+        subtract_trend(here, t, n_points, trend);
+        add_point_products(here, n_points, part.products.data() + t * tensor_size);
+        add_trend_products(here, n_points, trend, part.crossed.data() + t * tensor_size);
+      }
+      fft.forward(x, n_frames, [&](std::size_t place, std::size_t n_points) {
+        add_point_products(x.data() + place * batch_point, n_points, part.spectrum.data() + place * tensor_size);
+      });
+    }
+    return part;
+  }
+
+  /// [longest lag + 1] sum_t u_a(t + m) u_b(t), symmetrised in a and b: one inverse transform for all six.
+  std::vector<Tensor> correlations(const BatchFft &fft, std::span<const double> spectrum) const
+  {
+    // The series are real in the end, so that the spectrum may be taken as even: forward and inverse agree.
+    // Component c goes into the real part of lane c of the first axis.
+    LaneBuffer x(fft.size() * batch_point);
+    const double scale = 1.0 / static_cast<double>(fft.size());
+    for (std::size_t place = 0; place < fft.size(); ++place)
+      for (std::size_t c = 0; c < tensor_size; ++c)
+        x[fft.frequencies()[place] * batch_point + c] = scale * spectrum[place * tensor_size + c];
+    fft.forward(x, fft.size(), [](std::size_t, std::size_t) {});
+    std::vector<Tensor> found(lags_.back().frames + 1);
+    for (std::size_t place = 0; place < fft.size(); ++place)
+      if (fft.frequencies()[place] < found.size())
+        for (std::size_t c = 0; c < tensor_size; ++c) found[fft.frequencies()[place]][c] = x[place * batch_point + c];
+    return found;
+  }
+
+  /// sum_t d_a d_b with d = u(t + m) - u(t) + m trend, from the correlations and from sums over the frames.
+  std::vector<Lag> assemble(const Part &all, std::span<const Tensor> correlations, std::span<LagSum> sums) const
+  {
+    const std::size_t n_frames = motion_.n_frames();
+    Tensor power{};
+    for (std::size_t t = 0; t < n_frames; ++t) add_to(power, {all.products.data() + t * tensor_size, tensor_size});
+    // both run from the longest lag down: a window less fewer is a frame more at either end
+    CompensatedTensor squares, crossed;
+    std::vector<Lag> doubtful;
+    std::size_t m = n_frames;
+    for (auto lag = lags_.rbegin(); lag != lags_.rend(); ++lag) {
+      for (; m > lag->frames; --m) {
+        const double *const head = all.products.data() + (m - 1) * tensor_size;
+        const double *const tail = all.products.data() + (n_frames - m) * tensor_size;
+        const double *const cross_head = all.crossed.data() + (m - 1) * tensor_size;
+        const double *const cross_tail = all.crossed.data() + (n_frames - m) * tensor_size;
+        for (std::size_t c = 0; c < tensor_size; ++c) {
+          squares[c].add(head[c]);
+          squares[c].add(tail[c]);
+          crossed[c].add(cross_head[c]);
+          crossed[c].add(-cross_tail[c]);
+        }
+      }
+      const double frames = static_cast<double>(m);
+      const double windows = static_cast<double>(n_frames - m);
+      bool doubt = false;
+      for (std::size_t c = 0; c < tensor_size; ++c) {
+        const double from_cross = frames * crossed[c].value();
+        const double from_trend = frames * frames * windows * all.trends[c];
+        const double sum = (squares[c].value() - 2.0 * correlations[m][c]) + (from_cross + from_trend);
+        sums[lag->place].products[c] = sum;
+        if (c >= BatchFft::axes) continue;  // of two sure axes the mixed product is sure
+        const double rounding = std::numeric_limits<double>::epsilon() *
+                                (transform_rounding * power[c] + std::abs(from_cross) + from_trend);
+        doubt = doubt || rounding > tolerated_error * sum;
+      }
+      if (m == 0)
+        sums[lag->place].products = {};
+      else if (doubt)
+        doubtful.push_back(*lag);
+    }
+    return doubtful;
+  }
+
+  const Displacements &motion_;
+  std::span<const Lag> lags_;
+  std::span<const Lag> quartic_lags_;
+  std::size_t n_parts_;
+};
+
+/// Every pair of frames, sorted by the difference of their times.
+void add_unequal(const Displacements &motion, std::span<const std::int64_t> timesteps,
+                 std::span<const std::int64_t> lag_steps, std::span<const bool> quartic_wanted, std::size_t threads,
+                 std::span<LagSum> sums, std::span<std::int64_t> windows)
+{
+  const std::size_t n_frames = motion.n_frames();
+  const std::size_t n_parts = parts_of(motion.n_batches(), threads);
+  std::unordered_map<std::int64_t, std::size_t> places;
+  for (std::size_t i = 1; i < lag_steps.size(); ++i) places.emplace(lag_steps[i], i);
+  std::vector<std::vector<LagSum>> parts(n_parts, std::vector<LagSum>(lag_steps.size()));
+  for_each_part(motion.n_batches(), n_parts, [&](std::size_t part, std::size_t first, std::size_t last) {
+    // a frame is one row here, so that a pair of frames is looked up once for all atoms
+    const std::size_t n_batches = last - first;
+    const std::size_t row = n_batches * batch_point;
+    LaneBuffer x(n_frames * row);
+    for (std::size_t batch = 0; batch < n_batches; ++batch)
+      motion.load(first + batch, 0, n_frames, x.data() + batch * batch_point, row);
+    for (std::size_t t = 0; t < n_frames; ++t) {
+      for (std::size_t later = t + 1; later < n_frames && timesteps[later] - timesteps[t] <= lag_steps.back();
+           ++later) {
+        const auto found = places.find(timesteps[later] - timesteps[t]);
+        if (found == places.end()) continue;
+        const std::size_t place = found->second;
+        const double *const early = x.data() + t * row;
+        const double *const late = x.data() + later * row;
+        LagSum &sum = parts[part][place];
+        add_window_products(early, late, n_batches, sum.products);
+        if (quartic_wanted[place]) sum.quartic += sum_window_quartics(early, late, n_batches);
+        if (part == 0) ++windows[place];
+      }
+    }
+  });
+  windows[0] = static_cast<std::int64_t>(n_frames);
+  for (const auto &part : parts) {
+    for (std::size_t i = 0; i < sums.size(); ++i) {
+      add_to(sums[i].products, part[i].products);
+      sums[i].quartic += part[i].quartic;
     }
   }
 }
 
-/// [F, 3] weighted mean displacement since the first frame.
-std::vector<double> mean_displacement(std::span<const double> positions, std::size_t n_frames,
-                                      std::span<const double> weights)
+void check_timesteps(std::span<const std::int64_t> timesteps, std::size_t n_frames)
 {
-  std::vector<double> drift(3 * n_frames, 0.0);
-  double total = 0.0;
-  for (const double weight : weights) total += weight;
-  for (std::size_t t = 1; t < n_frames; ++t) {
-    const double *const now = positions.data() + t * 3 * weights.size();
-    for (std::size_t i = 0; i < weights.size(); ++i)
-      for (std::size_t k = 0; k < 3; ++k) drift[3 * t + k] += weights[i] * (now[3 * i + k] - positions[3 * i + k]);
-    for (std::size_t k = 0; k < 3; ++k) drift[3 * t + k] /= total;
-  }
-  return drift;
+  if (timesteps.size() != n_frames)
+    throw Error("found " + std::to_string(timesteps.size()) + " timesteps for " + std::to_string(n_frames) +
+                " frames, one for each is needed");
+  for (std::size_t t = 1; t < n_frames; ++t)
+    if (timesteps[t] <= timesteps[t - 1])
+      throw Error("timestep " + std::to_string(timesteps[t]) + " of frame " + std::to_string(t) + " follows " +
+                  std::to_string(timesteps[t - 1]) +
+                  ", ascending ones are needed: sort the frames, drop repeated ones");
 }
 
-void check_weights(std::span<const double> weights, std::size_t n_atoms)
+void check_lag_steps(std::span<const std::int64_t> lag_steps)
 {
-  if (weights.size() != n_atoms)
-    throw Error("found " + std::to_string(weights.size()) + " drift weights, one for each of the " +
-                std::to_string(n_atoms) + " atoms is needed");
-  double total = 0.0;
-  for (const double weight : weights) {
-    if (!std::isfinite(weight) || weight < 0.0)
-      throw Error("a drift weight is " + std::to_string(weight) + ", finite and not negative is needed: give masses");
-    total += weight;
-  }
-  if (!(total > 0.0))
-    throw Error(
-        "all drift weights are zero, at least one atom of the reference is needed: leave the weights empty "
-        "for no drift correction");
+  if (lag_steps.size() < 2)
+    throw Error("found " + std::to_string(lag_steps.size()) + " lags, at least 2 (zero and one more) are needed");
+  if (lag_steps[0] != 0) throw Error("the first lag is " + std::to_string(lag_steps[0]) + " steps, 0 is needed");
+  for (std::size_t i = 1; i < lag_steps.size(); ++i)
+    if (lag_steps[i] <= lag_steps[i - 1])
+      throw Error("a lag of " + std::to_string(lag_steps[i]) + " steps follows one of " +
+                  std::to_string(lag_steps[i - 1]) + ", ascending ones are needed");
 }
 
 }  // namespace
 
-MsdAccumulator::MsdAccumulator(std::size_t n_lags, std::int64_t frame_interval) :
-    MsdAccumulator(frame_interval, std::vector<double>(3 * n_lags, 0.0), std::vector<std::int64_t>(n_lags, 0))
+MsdAccumulator::MsdAccumulator(std::vector<std::int64_t> lag_steps) : lag_steps_(std::move(lag_steps))
 {
+  check_lag_steps(lag_steps_);
+  sums_.resize(tensor_size * n_lags());
+  counts_.resize(n_lags());
+  quartic_sums_.resize(n_lags());
+  quartic_counts_.resize(n_lags());
 }
 
-MsdAccumulator::MsdAccumulator(std::int64_t frame_interval, std::vector<double> sums,
-                               std::vector<std::int64_t> counts) :
-    frame_interval_(frame_interval),
+MsdAccumulator::MsdAccumulator(std::vector<std::int64_t> lag_steps, std::vector<double> sums,
+                               std::vector<std::int64_t> counts, std::vector<double> quartic_sums,
+                               std::vector<std::int64_t> quartic_counts) :
+    lag_steps_(std::move(lag_steps)),
     sums_(std::move(sums)),
-    counts_(std::move(counts))
+    counts_(std::move(counts)),
+    quartic_sums_(std::move(quartic_sums)),
+    quartic_counts_(std::move(quartic_counts))
 {
-  if (frame_interval < 1)
-    throw Error("the frame interval is " + std::to_string(frame_interval) + " steps, at least 1 is needed");
-  if (counts_.size() < 2)
-    throw Error("found " + std::to_string(counts_.size()) + " lags, at least 2 (zero and one) are needed");
-  if (sums_.size() != 3 * counts_.size())
-    throw Error("found " + std::to_string(sums_.size()) + " sums for " + std::to_string(counts_.size()) +
-                " lags, three for each lag are needed");
+  check_lag_steps(lag_steps_);
+  if (sums_.size() != tensor_size * n_lags() || counts_.size() != n_lags() || quartic_sums_.size() != n_lags() ||
+      quartic_counts_.size() != n_lags())
+    throw Error("found " + std::to_string(sums_.size()) + " sums, " + std::to_string(counts_.size()) + " counts, " +
+                std::to_string(quartic_sums_.size()) + " quartic sums and " + std::to_string(quartic_counts_.size()) +
+                " quartic counts for " + std::to_string(n_lags()) + " lags; 6, 1, 1 and 1 for each are needed");
 }
 
 void MsdAccumulator::add(std::span<const double> positions, std::size_t n_atoms,
-                         std::span<const std::int64_t> selection, std::span<const double> drift_weights)
+                         std::span<const std::int64_t> timesteps, std::span<const std::int64_t> selection,
+                         std::span<const double> drift_weights, std::size_t threads, bool quartic)
 {
-  const std::size_t frame_size = 3 * n_atoms;
-  if (frame_size == 0 || positions.empty() || positions.size() % frame_size != 0)
-    throw Error("found " + std::to_string(positions.size()) + " coordinates, whole frames of " +
-                std::to_string(n_atoms) + " atoms are needed");
-  if (selection.empty()) throw Error("no atom is selected, at least one is needed");
-  for (const std::int64_t atom : selection)
-    if (atom < 0 || static_cast<std::uint64_t>(atom) >= n_atoms)
-      throw Error("selected atom " + std::to_string(atom) + " is outside 0 .. " + std::to_string(n_atoms - 1));
-  if (!drift_weights.empty()) check_weights(drift_weights, n_atoms);
+  if (threads < 1) throw Error("found 0 threads, at least 1 is needed");
+  add_series(positions, n_atoms, timesteps, selection, drift_weights, threads, quartic);
+}
 
-  const std::size_t n_frames = positions.size() / frame_size;
-  const std::vector<double> drift = drift_weights.empty() ? std::vector<double>(3 * n_frames, 0.0)
-                                                          : mean_displacement(positions, n_frames, drift_weights);
-  // summed apart first, so that adding to a filled accumulator rounds as merging does
-  MsdAccumulator part(n_lags(), frame_interval_);
-  std::array<std::vector<double>, 3> sums;
-  for (auto &axis : sums) axis.assign(n_lags(), 0.0);
-  std::vector<double> series(3 * atom_block * n_frames);
-  for (std::size_t first = 0; first < selection.size(); first += atom_block) {
-    const std::size_t n_here = std::min(atom_block, selection.size() - first);
-    for (std::size_t t = 0; t < n_frames; ++t) {
-      for (std::size_t a = 0; a < n_here; ++a) {
-        const std::size_t at = 3 * static_cast<std::size_t>(selection[first + a]);
-        for (std::size_t k = 0; k < 3; ++k)
-          series[(3 * a + k) * n_frames + t] =
-              positions[t * frame_size + at + k] - positions[at + k] - drift[3 * t + k];
-      }
+void MsdAccumulator::add_collective(std::span<const double> positions, std::size_t n_atoms,
+                                    std::span<const std::int64_t> timesteps, std::span<const double> charges,
+                                    std::span<const double> drift_weights)
+{
+  check_frames(positions, n_atoms);
+  check_finite(positions, n_atoms, 0);
+  check_charges(charges, n_atoms);
+  check_drift_weights(drift_weights, n_atoms);
+  const std::array<std::int64_t, 1> only{0};
+  add_series(charge_displacement(positions, charges, drift_weights), 1, timesteps, only, {}, 1, false);
+}
+
+void MsdAccumulator::add_series(std::span<const double> positions, std::size_t n_atoms,
+                                std::span<const std::int64_t> timesteps, std::span<const std::int64_t> selection,
+                                std::span<const double> drift_weights, std::size_t threads, bool quartic)
+{
+  const Displacements motion(positions, n_atoms, selection, drift_weights);
+  check_timesteps(timesteps, motion.n_frames());
+  const auto n_frames = static_cast<std::int64_t>(motion.n_frames());
+  std::vector<LagSum> sums(n_lags());
+  std::vector<std::int64_t> windows(n_lags(), 0);
+  const auto quartic_wanted = std::make_unique<bool[]>(n_lags());
+  if (quartic)
+    for (const std::size_t place : log_spaced(lag_steps_)) quartic_wanted[place] = true;
+
+  const std::int64_t interval = n_frames > 1 ? common_interval(timesteps) : 1;
+  if (interval > 0) {
+    std::vector<Lag> lags, quartic_lags;
+    for (std::size_t i = 0; i < n_lags(); ++i) {
+      if (lag_steps_[i] % interval != 0)
+        throw Error("a lag of " + std::to_string(lag_steps_[i]) + " steps is no multiple of the " +
+                    std::to_string(interval) + " steps between frames: give lags that occur in the trajectory");
+      const std::int64_t frames = lag_steps_[i] / interval;
+      if (frames >= n_frames) break;
+      windows[i] = n_frames - frames;
+      lags.push_back({i, static_cast<std::size_t>(frames)});
+      if (quartic_wanted[i]) quartic_lags.push_back(lags.back());
     }
-    for (std::size_t s = 0; s < 3 * n_here; ++s) add_series({series.data() + s * n_frames, n_frames}, sums[s % 3]);
+    EqualSpacing(motion, lags, quartic_lags, threads).run(sums);
+  } else {
+    add_unequal(motion, timesteps, lag_steps_, {quartic_wanted.get(), n_lags()}, threads, sums, windows);
   }
-  for (std::size_t lag = 0; lag < n_lags(); ++lag) {
-    for (std::size_t k = 0; k < 3; ++k) part.sums_[3 * lag + k] = sums[k][lag];
-    part.counts_[lag] = lag < n_frames ? static_cast<std::int64_t>((n_frames - lag) * selection.size()) : 0;
+
+  // summed apart first, so that adding to a filled accumulator rounds as merging does
+  MsdAccumulator part(lag_steps_);
+  const auto n_selected = static_cast<std::int64_t>(selection.size());
+  for (std::size_t i = 0; i < n_lags(); ++i) {
+    std::copy(sums[i].products.begin(), sums[i].products.end(),
+              part.sums_.begin() + static_cast<std::ptrdiff_t>(tensor_size * i));
+    part.counts_[i] = windows[i] * n_selected;
+    part.quartic_sums_[i] = sums[i].quartic;
+    part.quartic_counts_[i] = quartic_wanted[i] ? part.counts_[i] : 0;
   }
   *this += part;
 }
@@ -160,12 +438,68 @@ MsdAccumulator &MsdAccumulator::operator+=(const MsdAccumulator &other)
   if (other.n_lags() != n_lags())
     throw Error("cannot merge MSDs of " + std::to_string(n_lags()) + " and " + std::to_string(other.n_lags()) +
                 " lags; equal numbers are needed: analyse all replicas with one length");
-  if (other.frame_interval_ != frame_interval_)
-    throw Error("cannot merge MSDs with frames every " + std::to_string(frame_interval_) + " and every " +
-                std::to_string(other.frame_interval_) + " steps; equal intervals are needed");
-  for (std::size_t i = 0; i < sums_.size(); ++i) sums_[i] += other.sums_[i];
-  for (std::size_t i = 0; i < counts_.size(); ++i) counts_[i] += other.counts_[i];
+  for (std::size_t i = 0; i < n_lags(); ++i)
+    if (lag_steps_[i] != other.lag_steps_[i])
+      throw Error("cannot merge MSDs whose lag " + std::to_string(i) + " is " + std::to_string(lag_steps_[i]) +
+                  " and " + std::to_string(other.lag_steps_[i]) +
+                  " steps; equal lags are needed: analyse all replicas with one interval between frames");
+  add_to(sums_, other.sums_);
+  add_to(quartic_sums_, other.quartic_sums_);
+  for (std::size_t i = 0; i < n_lags(); ++i) {
+    counts_[i] += other.counts_[i];
+    quartic_counts_[i] += other.quartic_counts_[i];
+  }
   return *this;
+}
+
+std::int64_t common_interval(std::span<const std::int64_t> timesteps)
+{
+  if (timesteps.size() < 2) return 0;
+  const std::int64_t interval = timesteps[1] - timesteps[0];
+  for (std::size_t t = 2; t < timesteps.size(); ++t)
+    if (timesteps[t] - timesteps[t - 1] != interval) return 0;
+  return interval;
+}
+
+std::vector<std::int64_t> lag_steps_of(std::span<const std::int64_t> timesteps, std::int64_t longest)
+{
+  check_timesteps(timesteps, timesteps.size());
+  std::vector<std::int64_t> lags;
+  if (const std::int64_t interval = common_interval(timesteps); interval > 0) {
+    const std::int64_t last = std::min(longest, timesteps.back() - timesteps.front());
+    for (std::int64_t lag = 0; lag <= last; lag += interval) lags.push_back(lag);
+    return lags;
+  }
+  std::unordered_set<std::int64_t> found{0};
+  for (std::size_t t = 0; t < timesteps.size(); ++t) {
+    for (std::size_t later = t + 1; later < timesteps.size() && timesteps[later] - timesteps[t] <= longest; ++later)
+      found.insert(timesteps[later] - timesteps[t]);
+    if (found.size() > max_unequal_lags)
+      throw Error("the " + std::to_string(timesteps.size()) + " unequally spaced frames have more than " +
+                  std::to_string(max_unequal_lags) +
+                  " different time differences: keep frames at multiples of a common interval (every 100 steps, "
+                  "for example), or shorten the longest lag");
+  }
+  lags.assign(found.begin(), found.end());
+  std::sort(lags.begin(), lags.end());
+  return lags;
+}
+
+std::vector<std::size_t> log_spaced(std::span<const std::int64_t> lag_steps)
+{
+  // the first lag at or above each point of a grid that starts at the shortest lag
+  const double ratio = std::pow(10.0, 0.05);
+  constexpr double slack = 1.0 - 1e-9;
+  std::vector<std::size_t> chosen;
+  double grid = 0.0;
+  for (std::size_t i = 1; i < lag_steps.size(); ++i) {
+    const auto lag = static_cast<double>(lag_steps[i]);
+    if (lag < slack * grid) continue;
+    chosen.push_back(i);
+    if (grid == 0.0) grid = lag;
+    while (slack * grid <= lag) grid *= ratio;
+  }
+  return chosen;
 }
 
 }  // namespace lpsmd

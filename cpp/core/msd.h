@@ -7,43 +7,78 @@
 
 namespace lpsmd {
 
-/// Sums of squared displacements over all time origins and atoms, for frame lags 0 .. n_lags - 1.
+/// Sums of products of displacements over all time origins and atoms, for a list of lags.
 ///
 /// A value: copyable, comparable, and mergeable over replicas and over atoms. Merging the accumulators of
 /// consecutive pieces of one trajectory is allowed but loses the origins whose windows cross the seam.
+/// Sums of single atoms and of a collective displacement belong into two accumulators, since their counts differ.
 class MsdAccumulator {
  public:
-  /// @param n_lags          lags kept, the zero lag counted
-  /// @param frame_interval  integrator steps between frames; only equal ones merge
-  MsdAccumulator(std::size_t n_lags, std::int64_t frame_interval);
+  /// @param lag_steps  [L] lags in integrator steps, ascending, the first 0; only equal ones merge
+  explicit MsdAccumulator(std::vector<std::int64_t> lag_steps);
 
-  /// Restore a stored state: sums [n_lags, 3], counts [n_lags].
-  MsdAccumulator(std::int64_t frame_interval, std::vector<double> sums, std::vector<std::int64_t> counts);
+  /// Restore a stored state: sums [L, 6], counts [L], quartic_sums [L], quartic_counts [L].
+  MsdAccumulator(std::vector<std::int64_t> lag_steps, std::vector<double> sums, std::vector<std::int64_t> counts,
+                 std::vector<double> quartic_sums, std::vector<std::int64_t> quartic_counts);
 
-  /// Add every window of one trajectory.
+  /// Add every window of one trajectory, every selected atom.
   ///
-  /// The mean displacement since the first frame, weighted by `drift_weights`, is taken off first.
+  /// The mean displacement since the first frame, weighted by `drift_weights`, is taken off first. Equally spaced
+  /// frames go through the Fourier transform; lags at which its rounding could show, few frames and unequal
+  /// spacing are summed pair by pair.
   /// @param positions      [F, n_atoms, 3] unwrapped, Angstrom; any constant offset costs no digits
   /// @param n_atoms        atoms per frame
+  /// @param timesteps      [F] ascending
   /// @param selection      indices of the atoms whose displacements count
   /// @param drift_weights  [n_atoms] not negative (masses, zero outside the reference); empty for no correction
-  void add(std::span<const double> positions, std::size_t n_atoms, std::span<const std::int64_t> selection,
-           std::span<const double> drift_weights);
+  /// @param threads        the atoms are split over; another number may change the last bits, timing does not
+  /// @param quartic        also the fourth powers, a third of the time
+  void add(std::span<const double> positions, std::size_t n_atoms, std::span<const std::int64_t> timesteps,
+           std::span<const std::int64_t> selection, std::span<const double> drift_weights, std::size_t threads = 1,
+           bool quartic = true);
+
+  /// Add every window of the collective displacement sum_i charges_i u_i, as if it were one atom; no fourth powers.
+  ///
+  /// @param charges  [n_atoms] 1 on the atoms of a species for its collective motion, charges for the current
+  void add_collective(std::span<const double> positions, std::size_t n_atoms, std::span<const std::int64_t> timesteps,
+                      std::span<const double> charges, std::span<const double> drift_weights);
 
   MsdAccumulator &operator+=(const MsdAccumulator &other);
   bool operator==(const MsdAccumulator &other) const = default;
 
-  std::size_t n_lags() const { return counts_.size(); }
-  std::int64_t frame_interval() const { return frame_interval_; }
-  /// [n_lags, 3] sums of dx^2, dy^2, dz^2 in Angstrom^2
+  std::size_t n_lags() const { return lag_steps_.size(); }
+  /// [L] in integrator steps
+  std::span<const std::int64_t> lag_steps() const { return lag_steps_; }
+  /// [L, 6] sums of dx^2, dy^2, dz^2, dx dy, dx dz, dy dz in Angstrom^2
   std::span<const double> sums() const { return sums_; }
-  /// [n_lags] windows times atoms behind each sum
+  /// [L] windows times atoms behind each sum
   std::span<const std::int64_t> counts() const { return counts_; }
+  /// [L] sums of |dr|^4 in Angstrom^4, at the lags of `log_spaced` only, zero elsewhere
+  std::span<const double> quartic_sums() const { return quartic_sums_; }
+  /// [L] windows times atoms behind each, 0 where it is not evaluated
+  std::span<const std::int64_t> quartic_counts() const { return quartic_counts_; }
 
  private:
-  std::int64_t frame_interval_;
+  void add_series(std::span<const double> positions, std::size_t n_atoms, std::span<const std::int64_t> timesteps,
+                  std::span<const std::int64_t> selection, std::span<const double> drift_weights, std::size_t threads,
+                  bool quartic);
+
+  std::vector<std::int64_t> lag_steps_;
   std::vector<double> sums_;
   std::vector<std::int64_t> counts_;
+  std::vector<double> quartic_sums_;
+  std::vector<std::int64_t> quartic_counts_;
 };
+
+/// All differences of timesteps up to `longest`, ascending from 0.
+///
+/// Equally spaced: the multiples of the interval. Otherwise every difference that occurs, 200,000 at most.
+std::vector<std::int64_t> lag_steps_of(std::span<const std::int64_t> timesteps, std::int64_t longest);
+
+/// Indices of a subset of lags above zero, about 20 per decade, the shortest among them.
+std::vector<std::size_t> log_spaced(std::span<const std::int64_t> lag_steps);
+
+/// The common difference of ascending timesteps; 0 if they have none.
+std::int64_t common_interval(std::span<const std::int64_t> timesteps);
 
 }  // namespace lpsmd

@@ -4,68 +4,111 @@ from __future__ import annotations
 
 import copy
 import pickle
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from ase.data import atomic_masses, atomic_numbers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lpsmd._core import MsdAccumulator
-from lpsmd.analysis import Trajectory, mean_squared_displacement, read_dump
+from lpsmd._core import MsdAccumulator, lag_steps_of
+from lpsmd.analysis import collective_msd, mean_squared_displacement, read_dump
 from lpsmd.errors import LpsmdError
 from support.dumps import write_dump
-from tolerances import MSD_FAR_RELATIVE, MSD_RELATIVE, RANDOM_WALK_MSD_RELATIVE
+from support.motions import KINDS, assert_tensors_agree, definition, motion, pair_sums, trajectory, without_drift
+from tolerances import GAUSSIAN_ALPHA2, MSD_RELATIVE, RANDOM_WALK_MSD_RELATIVE
 
 ELEMENTS = ["Li"] * 5 + ["P"] * 2 + ["S"] * 4
+REFERENCES = {"none": [], "com": ["Li", "P", "S"], "framework": ["P", "S"]}
+PLACES = [(0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2)]
 
 
-def trajectory(positions: np.ndarray, elements: list[str], interval: int = 10) -> Trajectory:
-    n_frames, n_atoms, _ = positions.shape
-    return Trajectory(
-        paths=("memory",),
-        timesteps=interval * np.arange(n_frames),
-        positions_A=positions,
-        ids=1 + np.arange(n_atoms),
-        elements=tuple(elements),
-        cells_A=np.broadcast_to(10 * np.eye(3), (n_frames, 3, 3)),
-        origins_A=np.zeros((n_frames, 3)),
-        periodic=(True, True, True),
-        repeated_frames=0,
-    )
+def six(tensor: np.ndarray) -> np.ndarray:
+    """[L, 6] of [L, 3, 3], checked to be symmetric."""
+    np.testing.assert_array_equal(tensor, tensor.transpose(0, 2, 1))
+    return np.stack([tensor[:, a, b] for a, b in PLACES], axis=1)
 
 
-def oracle(positions: np.ndarray, elements: list[str], species: str, drift: str, n_lags: int) -> np.ndarray:
-    """[n_lags, 3] by the definition: every pair of frames, one after another."""
-    mass = np.array([atomic_masses[atomic_numbers[element]] for element in elements])
-    chosen = np.array([element == species for element in elements])
-    weight = {"none": 0 * mass, "com": mass, "framework": mass * ~chosen}[drift]
-    moved = positions.copy()
-    if weight.any():
-        moved = moved - np.einsum("tik,i->tk", positions, weight)[:, None] / weight.sum()
-    sums, counts = np.zeros((n_lags, 3)), np.zeros(n_lags)
-    for start in range(len(moved)):
-        for end in range(start, min(len(moved), start + n_lags)):
-            sums[end - start] += ((moved[end, chosen] - moved[start, chosen]) ** 2).sum(axis=0)
-            counts[end - start] += chosen.sum()
-    return sums / counts[:, None]
+# ----- the definition --------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("offset_A", [0.0, 1e4])
 @pytest.mark.parametrize("drift", ["framework", "com", "none"])
-@pytest.mark.parametrize("n_frames", [2, 3, 17, 90])
-def test_against_the_definition(drift: str, n_frames: int) -> None:
-    rng = np.random.default_rng(n_frames)
-    positions = rng.normal(0, 0.2, (n_frames, 11, 3)).cumsum(axis=0) + rng.uniform(0, 10, (11, 3))
+@pytest.mark.parametrize("n_frames", [2, 3, 17, 90, 400])
+@pytest.mark.parametrize("kind", KINDS)
+def test_against_the_definition(kind: str, n_frames: int, drift: str, offset_A: float) -> None:
+    positions = motion(kind, n_frames, 11, seed=n_frames)
     found = mean_squared_displacement(
-        trajectory(positions, ELEMENTS), species="Li", timestep_fs=2.0, drift=drift, max_lag_fraction=1.0
+        trajectory(positions + offset_A, ELEMENTS), species="Li", timestep_fs=2.0, drift=drift, max_lag_fraction=1.0
     )
-    expected = oracle(positions, ELEMENTS, "Li", drift, n_frames)
-    np.testing.assert_allclose(found.components_A2, expected, rtol=MSD_RELATIVE, atol=1e-20)
-    np.testing.assert_allclose(found.msd_A2, expected.sum(axis=1), rtol=MSD_RELATIVE, atol=1e-20)
-    np.testing.assert_array_equal(found.counts, 5 * (n_frames - np.arange(n_frames)))
+    moved = without_drift(positions, ELEMENTS, REFERENCES[drift])[:, :5]
+    counts = 5 * (n_frames - np.arange(n_frames))
+    expected = definition(moved, n_frames) / counts[:, None]
+    assert_tensors_agree(six(found.tensor_A2), expected[:, :6], MSD_RELATIVE)
+    np.testing.assert_allclose(found.components_A2, expected[:, :3], rtol=MSD_RELATIVE, atol=1e-20)
+    np.testing.assert_allclose(found.msd_A2, expected[:, :3].sum(axis=1), rtol=MSD_RELATIVE, atol=1e-20)
+    np.testing.assert_array_equal(found.counts, counts)
     np.testing.assert_allclose(found.time_ps, 0.02 * np.arange(n_frames))
+    together = definition(moved.sum(axis=1, keepdims=True), n_frames) / (counts / 5)[:, None] / 5
+    assert_tensors_agree(six(found.collective_tensor_A2), together[:, :6], MSD_RELATIVE)
+    np.testing.assert_allclose(found.collective_A2, together[:, :3].sum(axis=1), rtol=MSD_RELATIVE, atol=1e-20)
+    np.testing.assert_allclose(found.distinct_A2, found.collective_A2 - found.msd_A2)
+    lags = np.round(found.alpha2_time_ps / 0.02).astype(int)
+    assert lags[0] == 1
+    alpha2 = 3 * expected[lags, 6] / (5 * expected[lags, :3].sum(axis=1) ** 2) - 1
+    np.testing.assert_allclose(found.alpha2 + 1, alpha2 + 1, rtol=MSD_RELATIVE)
+
+
+@pytest.mark.parametrize("offset_A", [0.0, 1e4])
+@pytest.mark.parametrize("kind", KINDS)
+def test_long_trajectories_against_the_definition(kind: str, offset_A: float) -> None:
+    positions = motion(kind, 5000, 2)
+    sums = MsdAccumulator(np.arange(5000))
+    sums.add(positions + offset_A, np.arange(5000), selection=[0, 1])
+    assert_tensors_agree(sums.sums, definition(without_drift(positions, ["Li"] * 2, []), 5000)[:, :6], MSD_RELATIVE)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_hundred_thousand_frames_at_some_lags(kind: str) -> None:
+    n_frames, times = 100_000, np.arange(100_000)
+    positions = motion(kind, n_frames, 2)
+    sums = MsdAccumulator(np.arange(n_frames))
+    sums.add(positions + 1e4, times, selection=[0, 1])
+    lags = [0, 1, 2, 3, 5, 10, 33, 100, 1000, 9999, 50_000, 65_536, 99_990, 99_999]
+    expected = pair_sums(positions, [(times[: n_frames - lag], times[lag:]) for lag in lags])[:, :6]
+    assert_tensors_agree(sums.sums[lags], expected, MSD_RELATIVE)
+
+
+def test_a_jump_of_a_thousand_angstrom_leaves_vibrations_exact() -> None:
+    positions = motion("harmonic", 800, 3)
+    positions[500:, 0] += 1024.0
+    sums = MsdAccumulator(np.arange(800))
+    sums.add(positions, np.arange(800), selection=[0, 1, 2])
+    assert_tensors_agree(sums.sums, definition(positions - positions[0], 800)[:, :6], MSD_RELATIVE)
+
+
+@pytest.mark.parametrize("n_atoms", [1, 15, 16, 17, 40])
+@pytest.mark.parametrize("n_frames", [20, 300])
+def test_any_number_of_atoms(n_atoms: int, n_frames: int) -> None:
+    positions = motion("walk", n_frames, n_atoms + 3)
+    chosen = np.random.default_rng(0).permutation(n_atoms + 3)[:n_atoms]
+    expected = definition(positions[:, chosen] - positions[0, chosen], n_frames)[:, :6]
+    one, three = MsdAccumulator(np.arange(n_frames)), MsdAccumulator(np.arange(n_frames))
+    one.add(positions, np.arange(n_frames), selection=chosen)
+    three.add(positions, np.arange(n_frames), selection=chosen, threads=3)
+    assert_tensors_agree(one.sums, expected, MSD_RELATIVE)
+    assert_tensors_agree(three.sums, expected, MSD_RELATIVE)
+    np.testing.assert_array_equal(one.counts, three.counts)
+
+
+def test_threads_give_the_same_bits_every_time() -> None:
+    positions = motion("walk", 500, 70)
+    results = []
+    for _ in range(5):
+        sums = MsdAccumulator(np.arange(250))
+        sums.add(positions, np.arange(500), selection=np.arange(70), threads=4)
+        results.append(sums)
+    assert all(other == results[0] for other in results)
 
 
 def test_dump_against_the_definition(tmp_path: Path) -> None:
@@ -73,16 +116,49 @@ def test_dump_against_the_definition(tmp_path: Path) -> None:
     positions = np.round(rng.normal(0, 0.2, (60, 11, 3)).cumsum(axis=0) + rng.uniform(0, 10, (11, 3)), 8)
     path = write_dump(tmp_path / "a.dump", positions, ELEMENTS, rng=rng)
     found = mean_squared_displacement(read_dump(path), species="Li", timestep_fs=2.0)
-    expected = oracle(positions, ELEMENTS, "Li", "framework", 30)
+    moved = without_drift(positions, ELEMENTS, ["P", "S"])[:, :5]
+    expected = definition(moved, 30)[:, :3] / found.counts[:, None]
     np.testing.assert_allclose(found.components_A2, expected, rtol=MSD_RELATIVE, atol=1e-20)
+    assert found.volume_A3 == pytest.approx(1000.0)
 
 
-def test_far_from_the_origin() -> None:
-    rng = np.random.default_rng(9)
-    positions = rng.normal(0, 0.1, (80, 11, 3)).cumsum(axis=0)
-    near = mean_squared_displacement(trajectory(positions, ELEMENTS), species="Li", timestep_fs=1.0)
-    far = mean_squared_displacement(trajectory(positions + 1e4, ELEMENTS), species="Li", timestep_fs=1.0)
-    np.testing.assert_allclose(far.msd_A2, near.msd_A2, rtol=MSD_FAR_RELATIVE)
+@pytest.mark.parametrize("timesteps", [
+    np.array([0, 1, 2, 4, 8, 16, 32, 64]),
+    np.unique((10 * 1.3 ** np.arange(40)).astype(int)),
+    (np.arange(0, 2000, 100)[:, None] + np.array([0, 1, 3, 10])).ravel(),  # bursts, as for short and long lags
+], ids=["doubling", "logarithmic", "bursts"])  # fmt: skip
+def test_unequal_intervals(timesteps: np.ndarray) -> None:
+    positions = motion("walk", len(timesteps), 11)
+    found = mean_squared_displacement(
+        trajectory(positions, ELEMENTS, timesteps=timesteps), species="Li", timestep_fs=2.0, max_lag_fraction=1.0,
+        threads=2,
+    )  # fmt: skip
+    moved = without_drift(positions, ELEMENTS, ["P", "S"])[:, :5]
+    early, late = np.triu_indices(len(timesteps))
+    differences = timesteps[late] - timesteps[early]
+    lags = np.unique(differences)
+    expected = pair_sums(moved, [(early[differences == lag], late[differences == lag]) for lag in lags])
+    counts = 5 * np.array([(differences == lag).sum() for lag in lags])
+    np.testing.assert_allclose(found.time_ps, 0.002 * lags)
+    np.testing.assert_array_equal(found.counts, counts)
+    assert_tensors_agree(six(found.tensor_A2), expected[:, :6] / counts[:, None], MSD_RELATIVE)
+    at = np.searchsorted(lags, np.round(found.alpha2_time_ps / 0.002).astype(int))
+    mean = expected[at] / counts[at, None]
+    np.testing.assert_allclose(found.alpha2 + 1, 0.6 * mean[:, 6] / mean[:, :3].sum(axis=1) ** 2, rtol=MSD_RELATIVE)
+    assert found.n_frames == len(timesteps)
+
+
+def test_few_wanted_lags_of_many_frames() -> None:
+    positions = motion("walk", 3000, 3)
+    lags = np.array([0, 1, 7, 500, 2999])
+    sums = MsdAccumulator(10 * lags)
+    sums.add(positions, 10 * np.arange(3000), selection=[0, 2])
+    expected = definition(positions[:, [0, 2]] - positions[0, [0, 2]], 3000)[lags, :6]
+    assert_tensors_agree(sums.sums, expected, MSD_RELATIVE)
+    np.testing.assert_array_equal(sums.counts, 2 * (3000 - lags))
+
+
+# ----- known answers ---------------------------------------------------------------------------------------
 
 
 def test_ballistic() -> None:
@@ -91,7 +167,9 @@ def test_ballistic() -> None:
     positions = np.zeros((50, 2, 3))
     positions[:, 0] = time[:, None] * velocity
     found = mean_squared_displacement(trajectory(positions, ["Li", "P"]), species="Li", timestep_fs=2.0)
-    np.testing.assert_allclose(found.components_A2, found.time_ps[:, None] ** 2 * velocity**2, rtol=MSD_RELATIVE)
+    expected = found.time_ps[:, None, None] ** 2 * np.outer(velocity, velocity)
+    np.testing.assert_allclose(found.tensor_A2, expected, rtol=MSD_RELATIVE)
+    np.testing.assert_allclose(found.alpha2, -0.4)  # all steps equally long: 3/5 - 1
 
 
 def test_harmonic() -> None:
@@ -105,7 +183,7 @@ def test_harmonic() -> None:
     np.testing.assert_allclose(found.msd_A2, expected, rtol=MSD_RELATIVE, atol=1e-15)
 
 
-def test_random_walk() -> None:
+def test_random_walk_is_gaussian() -> None:
     rng = np.random.default_rng(10)
     step_A = 0.1
     positions = rng.normal(0, step_A, (1001, 401, 3)).cumsum(axis=0)
@@ -113,6 +191,64 @@ def test_random_walk() -> None:
         trajectory(positions, ["Li"] * 400 + ["P"]), species="Li", timestep_fs=1.0, drift="none"
     )
     assert found.msd_A2[1] == pytest.approx(3 * step_A**2, rel=RANDOM_WALK_MSD_RELATIVE)
+    assert found.alpha2[0] == pytest.approx(0.0, abs=GAUSSIAN_ALPHA2)
+
+
+def test_alpha2_of_movers_and_sitters() -> None:
+    # half of the atoms move by a, half stay: 3 (a^4 / 2) / (5 (a^2 / 2)^2) - 1 = 1/5
+    positions = np.zeros((200, 8, 3))
+    positions[:, ::2, 1] = 0.25 * np.arange(200)[:, None]
+    found = mean_squared_displacement(trajectory(positions, ["Li"] * 8), species="Li", timestep_fs=1.0, drift="none")
+    np.testing.assert_allclose(found.alpha2, 0.2, rtol=MSD_RELATIVE)
+    # about 20 lags per decade: the first at or above each power of 10^(1/20)
+    lags = np.round(found.alpha2_time_ps / 0.01).astype(int)
+    assert lags[:12].tolist() == [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 13]
+    assert ((lags >= 10) & (lags < 100)).sum() == 20
+
+
+def test_alpha2_of_atoms_at_rest_is_nan() -> None:
+    found = mean_squared_displacement(
+        trajectory(np.ones((200, 2, 3)), ["Li", "P"]), species="Li", timestep_fs=1.0, drift="none"
+    )
+    assert np.isnan(found.alpha2).all()
+    assert not found.msd_A2.any()
+
+
+def test_collective_and_distinct() -> None:
+    steps = motion("walk", 300, 1)
+    copies = np.repeat(steps, 4, axis=1)
+    found = mean_squared_displacement(trajectory(copies, ["Li"] * 4), species="Li", timestep_fs=1.0, drift="none")
+    np.testing.assert_allclose(found.collective_A2, 4 * found.msd_A2, rtol=MSD_RELATIVE)
+    np.testing.assert_allclose(found.distinct_A2, 3 * found.msd_A2, rtol=MSD_RELATIVE)
+    opposite = copies - steps[0]
+    opposite[:, :2] *= -1
+    found = mean_squared_displacement(trajectory(opposite, ["Li"] * 4), species="Li", timestep_fs=1.0, drift="none")
+    np.testing.assert_allclose(found.collective_A2, 0.0, atol=1e-20)
+    np.testing.assert_allclose(found.distinct_A2, -found.msd_A2, rtol=MSD_RELATIVE)
+    alone = mean_squared_displacement(
+        trajectory(copies, ["Li"] * 4), species="Li", timestep_fs=1.0, drift="none", collective=False
+    )
+    assert alone.collective_A2 is None
+    assert alone.distinct_A2 is None
+
+
+def test_charge_msd() -> None:
+    positions = motion("walk", 200, 11)
+    charges = {"Li": 1.0, "P": 5.0, "S": -2.0}
+    q = np.array([charges[element] for element in ELEMENTS])
+    found = collective_msd(trajectory(positions, ELEMENTS), charges, timestep_fs=2.0, max_lag_fraction=1.0)
+    moved = without_drift(positions, ELEMENTS, ["Li", "P", "S"])
+    expected = definition(np.einsum("tik,i->tk", moved, q)[:, None], 200)[:, :6] / found.counts[:, None]
+    assert_tensors_agree(six(found.tensor_e2A2), expected, MSD_RELATIVE)
+    np.testing.assert_allclose(found.msd_e2A2, expected[:, :3].sum(axis=1), rtol=MSD_RELATIVE, atol=1e-20)
+    np.testing.assert_array_equal(found.counts, 200 - np.arange(200))
+    # charges of one species are its collective displacement
+    one = collective_msd(trajectory(positions, ELEMENTS), {"Li": 1.0}, timestep_fs=2.0, drift="framework")
+    tracer = mean_squared_displacement(trajectory(positions, ELEMENTS), species="Li", timestep_fs=2.0)
+    np.testing.assert_allclose(one.msd_e2A2, 5 * tracer.collective_A2, rtol=MSD_RELATIVE)
+
+
+# ----- drift -----------------------------------------------------------------------------------------------
 
 
 def test_drift_is_removed_with_masses() -> None:
@@ -127,74 +263,129 @@ def test_drift_is_removed_with_masses() -> None:
         np.testing.assert_allclose(blown.msd_A2, still.msd_A2, rtol=MSD_RELATIVE)
 
 
+def test_named_framework() -> None:
+    positions = motion("walk", 60, 11)
+    found = mean_squared_displacement(
+        trajectory(positions, ELEMENTS), species="Li", timestep_fs=1.0, reference_species="P", max_lag_fraction=1.0
+    )
+    moved = without_drift(positions, ELEMENTS, ["P"])[:, :5]
+    expected = definition(moved, 60)[:, :3].sum(axis=1) / found.counts
+    np.testing.assert_allclose(found.msd_A2, expected, rtol=MSD_RELATIVE)
+    assert found.reference_species == ("P",)
+
+
+# ----- a value ---------------------------------------------------------------------------------------------
+
+
 @settings(max_examples=50, deadline=None)
 @given(
-    lengths=st.lists(st.integers(1, 40), min_size=1, max_size=4),
+    lengths=st.lists(st.integers(1, 120), min_size=1, max_size=4),
     n_lags=st.integers(2, 40),
     seed=st.integers(0, 10**6),
 )
 def test_merge_equals_all_together(lengths: list[int], n_lags: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
-    replicas = [rng.normal(0, 1, (length, 6, 3)).cumsum(axis=0) for length in lengths]
-    together = MsdAccumulator(n_lags=n_lags, frame_interval=5)
-    merged = MsdAccumulator(n_lags=n_lags, frame_interval=5)
-    for replica in replicas:
-        part = MsdAccumulator(n_lags=n_lags, frame_interval=5)
-        part.add(replica, selection=[0, 1, 4], drift_weights=[0, 0, 1, 1, 0, 2])
+    lags = 5 * np.arange(n_lags)
+    weights = [0, 0, 1, 1, 0, 2]
+    replicas = [(rng.normal(0, 1, (n, 6, 3)).cumsum(axis=0), 5 * np.arange(n)) for n in lengths]
+    together, merged, atoms = (MsdAccumulator(lags) for _ in range(3))
+    for positions, times in replicas:
+        part = MsdAccumulator(lags)
+        part.add(positions, times, selection=[0, 1, 4], drift_weights=weights)
         merged += part
-        together.add(replica, selection=[0, 1, 4], drift_weights=[0, 0, 1, 1, 0, 2])
-    assert merged == together
-    atoms = MsdAccumulator(n_lags=n_lags, frame_interval=5)
-    for replica in replicas:
+        together.add(positions, times, selection=[0, 1, 4], drift_weights=weights)
         for atom in (0, 1, 4):
-            atoms.add(replica, selection=[atom], drift_weights=[0, 0, 1, 1, 0, 2])
-    np.testing.assert_allclose(atoms.sums, together.sums, rtol=MSD_RELATIVE, atol=1e-20)
+            atoms.add(positions, times, selection=[atom], drift_weights=weights)
+    assert merged == together
+    assert_tensors_agree(atoms.sums, together.sums, MSD_RELATIVE)
+    np.testing.assert_allclose(atoms.quartic_sums, together.quartic_sums, rtol=MSD_RELATIVE)
     np.testing.assert_array_equal(atoms.counts, together.counts)
+    np.testing.assert_array_equal(atoms.quartic_counts, together.quartic_counts)
 
 
 def test_consecutive_pieces_lose_the_windows_across_the_seam() -> None:
     positions = np.random.default_rng(12).normal(0, 1, (20, 3, 3)).cumsum(axis=0)
-    whole, pieces = (MsdAccumulator(n_lags=5, frame_interval=1) for _ in range(2))
-    whole.add(positions, selection=[0, 1, 2])
-    pieces.add(positions[:10], selection=[0, 1, 2])
-    pieces.add(positions[10:], selection=[0, 1, 2])
+    whole, pieces = (MsdAccumulator(np.arange(5)) for _ in range(2))
+    whole.add(positions, np.arange(20), selection=[0, 1, 2])
+    pieces.add(positions[:10], np.arange(10), selection=[0, 1, 2])
+    pieces.add(positions[10:], np.arange(10, 20), selection=[0, 1, 2])
     assert (whole.counts - pieces.counts).tolist() == [0, 3, 6, 9, 12]
 
 
 def test_value_semantics() -> None:
-    filled = MsdAccumulator(n_lags=4, frame_interval=3)
-    filled.add(np.random.default_rng(13).normal(0, 1, (9, 2, 3)), selection=[1])
+    filled = MsdAccumulator(3 * np.arange(4))
+    filled.add(np.random.default_rng(13).normal(0, 1, (9, 2, 3)), 3 * np.arange(9), selection=[1])
     for other in (pickle.loads(pickle.dumps(filled)), copy.copy(filled), copy.deepcopy(filled)):
         assert other == filled
         other += filled
         assert other != filled
         np.testing.assert_array_equal(other.sums, 2 * filled.sums)
-    assert filled != MsdAccumulator(n_lags=4, frame_interval=3)
+        np.testing.assert_array_equal(other.quartic_sums, 2 * filled.quartic_sums)
+    assert filled != MsdAccumulator(3 * np.arange(4))
+
+
+# ----- errors ----------------------------------------------------------------------------------------------
 
 
 def test_accumulator_errors() -> None:
-    sums = MsdAccumulator(n_lags=4, frame_interval=3)
-    x = np.zeros((5, 2, 3))
+    sums = MsdAccumulator([0, 3, 6, 9])
+    x, times = np.zeros((5, 2, 3)), 3 * np.arange(5)
     with pytest.raises(LpsmdError, match=r"cannot merge MSDs of 4 and 5 lags; equal numbers are needed"):
-        sums += MsdAccumulator(n_lags=5, frame_interval=3)
-    with pytest.raises(LpsmdError, match=r"frames every 3 and every 2 steps; equal intervals are needed"):
-        sums += MsdAccumulator(n_lags=4, frame_interval=2)
+        sums += MsdAccumulator(3 * np.arange(5))
+    with pytest.raises(LpsmdError, match=r"whose lag 1 is 3 and 2 steps; equal lags are needed: analyse all replicas"):
+        sums += MsdAccumulator(2 * np.arange(4))
     with pytest.raises(LpsmdError, match=r"found 1 lags, at least 2"):
-        MsdAccumulator(n_lags=1, frame_interval=1)
-    with pytest.raises(LpsmdError, match=r"frame interval is 0 steps, at least 1 is needed"):
-        MsdAccumulator(n_lags=4, frame_interval=0)
+        MsdAccumulator([0])
+    with pytest.raises(LpsmdError, match=r"the first lag is 1 steps, 0 is needed"):
+        MsdAccumulator([1, 2])
+    with pytest.raises(LpsmdError, match=r"a lag of 3 steps follows one of 3, ascending ones are needed"):
+        MsdAccumulator([0, 3, 3])
     with pytest.raises(LpsmdError, match=r"selected atom 2 is outside 0 \.\. 1"):
-        sums.add(x, selection=[2])
+        sums.add(x, times, selection=[2])
     with pytest.raises(LpsmdError, match=r"no atom is selected"):
-        sums.add(x, selection=[])
+        sums.add(x, times, selection=[])
     with pytest.raises(LpsmdError, match=r"found 1 drift weights, one for each of the 2 atoms"):
-        sums.add(x, selection=[0], drift_weights=[1.0])
+        sums.add(x, times, selection=[0], drift_weights=[1.0])
     with pytest.raises(LpsmdError, match=r"a drift weight is -1\.0+, finite and not negative"):
-        sums.add(x, selection=[0], drift_weights=[1.0, -1.0])
+        sums.add(x, times, selection=[0], drift_weights=[1.0, -1.0])
     with pytest.raises(LpsmdError, match=r"all drift weights are zero"):
-        sums.add(x, selection=[0], drift_weights=[0.0, 0.0])
+        sums.add(x, times, selection=[0], drift_weights=[0.0, 0.0])
     with pytest.raises(LpsmdError, match=r"positions have 2 dimensions, an array \[frames, atoms, 3\]"):
-        sums.add(x[0], selection=[0])
+        sums.add(x[0], times, selection=[0])
+    with pytest.raises(LpsmdError, match=r"found 0 threads, at least 1 is needed"):
+        sums.add(x, times, selection=[0], threads=0)
+    with pytest.raises(LpsmdError, match=r"found 4 timesteps for 5 frames, one for each"):
+        sums.add(x, times[:4], selection=[0])
+    with pytest.raises(
+        LpsmdError, match=r"timestep 3 of frame 2 follows 3, ascending ones are needed: sort the frames"
+    ):
+        sums.add(x, [0, 3, 3, 6, 9], selection=[0])
+    with pytest.raises(LpsmdError, match=r"a lag of 3 steps is no multiple of the 2 steps between frames: give lags"):
+        sums.add(x, 2 * np.arange(5), selection=[0])
+    with pytest.raises(LpsmdError, match=r"found 1 charges, one for each of the 2 atoms"):
+        sums.add_collective(x, times, charges=[1.0])
+    with pytest.raises(LpsmdError, match=r"all charges are zero, at least one"):
+        sums.add_collective(x, times, charges=[0.0, 0.0])
+    assert not sums.counts.any()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_number_that_is_not_finite_is_named(value: float) -> None:
+    x = np.zeros((5, 3, 3))
+    x[3, 1, 2] = value
+    sums = MsdAccumulator([0, 1])
+    message = rf"frame 3, atom 1 \(both counted from 0\): coordinate z is {value}, finite numbers are needed"
+    with pytest.raises(LpsmdError, match=message):
+        sums.add(x, np.arange(5), selection=[0])
+    with pytest.raises(LpsmdError, match=message):
+        sums.add_collective(x, np.arange(5), charges=[1.0, 0.0, 0.0])
+
+
+def test_too_many_unequal_lags() -> None:
+    timesteps = np.arange(700) ** 3 + np.arange(700)
+    with pytest.raises(LpsmdError, match=r"the 700 unequally spaced frames have more than 200000 different time"):
+        lag_steps_of(timesteps, int(timesteps[-1]))
+    assert lag_steps_of(timesteps, 10).tolist() == [0, 2, 8, 10]
 
 
 def test_msd_errors() -> None:
@@ -209,14 +400,11 @@ def test_msd_errors() -> None:
         mean_squared_displacement(good, species="Li", timestep_fs=1.0, max_lag_fraction=1.5)
     with pytest.raises(LpsmdError, match=r"drift is 'frame', one of framework, com, none is needed"):
         mean_squared_displacement(good, species="Li", timestep_fs=1.0, drift="frame")  # type: ignore[arg-type]
+    with pytest.raises(LpsmdError, match=r"reference_species is P with drift 'com'; it needs drift 'framework'"):
+        mean_squared_displacement(good, species="Li", timestep_fs=1.0, drift="com", reference_species="P")
+    with pytest.raises(LpsmdError, match=r"no atom of element 'P'; found Li, Q"):
+        mean_squared_displacement(good, species="Li", timestep_fs=1.0, reference_species=["P"])
     with pytest.raises(LpsmdError, match=r"found only Li, so there is no framework .*read the dump with all species"):
         mean_squared_displacement(trajectory(np.zeros((5, 1, 3)), ["Li"]), species="Li", timestep_fs=1.0)
     with pytest.raises(LpsmdError, match=r"found 1 frame, at least 2 are needed for a displacement"):
         mean_squared_displacement(trajectory(np.zeros((1, 2, 3)), ["Li", "P"]), species="Li", timestep_fs=1.0)
-
-
-def test_changing_cell_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
-    breathing = trajectory(np.zeros((5, 2, 3)), ["Li", "P"])
-    breathing = replace(breathing, cells_A=breathing.cells_A * np.linspace(1, 1.01, 5)[:, None, None])
-    mean_squared_displacement(breathing, species="Li", timestep_fs=1.0)
-    assert "memory: the cell changes by 0.01 of its length" in caplog.text

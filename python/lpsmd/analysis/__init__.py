@@ -64,7 +64,13 @@ from lpsmd.analysis.diffusion import (
 from lpsmd.analysis.estimators import Estimator, FitData, SlopeFit, fit_slope
 from lpsmd.analysis.framework import FrameworkCheck, FrameworkOptions, check_framework
 from lpsmd.analysis.motion import Motion, local_exponent
-from lpsmd.analysis.msd import Msd, mean_squared_displacement
+from lpsmd.analysis.msd import (
+    CollectiveMsd,
+    Msd,
+    collective_msd,
+    mean_squared_displacement,
+    stream_mean_squared_displacement,
+)
 from lpsmd.analysis.plots import plot_msd, save_msd_plot
 from lpsmd.analysis.tables import MSD_CSV_COLUMNS, ModelResult, msd_rows, write_msd_csv
 from lpsmd.analysis.trajectory import Trajectory, read_dump
@@ -72,6 +78,7 @@ from lpsmd.analysis.verdict import Verdict
 
 __all__ = [
     "MSD_CSV_COLUMNS",
+    "CollectiveMsd",
     "Diffusion",
     "DiffusionOptions",
     "Estimator",
@@ -88,6 +95,7 @@ __all__ = [
     "analyse_replicas",
     "brownian_covariance",
     "check_framework",
+    "collective_msd",
     "diffusion_coefficient",
     "diffusion_to_dict",
     "fit_slope",
@@ -97,6 +105,7 @@ __all__ = [
     "plot_msd",
     "read_dump",
     "save_msd_plot",
+    "stream_mean_squared_displacement",
     "window_scan",
     "write_msd_csv",
 ]

@@ -1,0 +1,294 @@
+#include "core/displacements.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <string>
+
+#include "core/error.h"
+#include "core/simd.h"
+
+namespace lpsmd {
+
+namespace {
+
+constexpr std::size_t lanes = BatchFft::lanes;
+
+/// The two axes of each product of a tensor.
+constexpr std::array<std::array<std::size_t, 2>, tensor_size> tensor_axes{
+    {{0, 0}, {1, 1}, {2, 2}, {0, 1}, {0, 2}, {1, 2}}};
+
+inline __attribute__((always_inline)) double sum_of_lanes(const double *x)
+{
+  double four[4], two[2];
+  for (std::size_t l = 0; l < 4; ++l) four[l] = x[l] + x[l + 4];
+  for (std::size_t l = 0; l < 2; ++l) two[l] = four[l] + four[l + 2];
+  return two[0] + two[1];
+}
+
+/// [F, 3] weighted mean displacement since the first frame.
+std::vector<double> mean_displacement(std::span<const double> positions, std::size_t n_frames,
+                                      std::span<const double> weights)
+{
+  std::vector<double> drift(3 * n_frames, 0.0);
+  double total = 0.0;
+  for (const double weight : weights) total += weight;
+  for (std::size_t t = 1; t < n_frames; ++t) {
+    const double *const now = positions.data() + t * 3 * weights.size();
+    for (std::size_t i = 0; i < weights.size(); ++i) {
+      if (weights[i] == 0.0) continue;
+      for (std::size_t k = 0; k < 3; ++k) drift[3 * t + k] += weights[i] * (now[3 * i + k] - positions[3 * i + k]);
+    }
+    for (std::size_t k = 0; k < 3; ++k) drift[3 * t + k] /= total;
+  }
+  return drift;
+}
+
+/// Whether a number among x is infinite or not a number; without a branch, since there hardly ever is one.
+LPSMD_CLONES bool any_not_finite(const double *x, std::size_t n)
+{
+  std::size_t bad = 0;
+  for (std::size_t i = 0; i < n; ++i) bad |= !(std::abs(x[i]) <= std::numeric_limits<double>::max());
+  return bad != 0;
+}
+
+LPSMD_CLONES void add_chunk_products(const double *early, const double *late, std::size_t n_points, double *sums)
+{
+  double acc[tensor_size][lanes] = {};
+  for (std::size_t t = 0; t < n_points; ++t, early += batch_point, late += batch_point) {
+    for (std::size_t half = 0; half < batch_atoms; half += lanes) {
+      for (std::size_t l = 0; l < lanes; ++l) {
+        const std::size_t x = half + l, y = x + batch_atoms, z = y + batch_atoms;
+        const double dx = late[x] - early[x];
+        const double dy = late[y] - early[y];
+        const double dz = late[z] - early[z];
+        acc[0][l] += dx * dx;
+        acc[1][l] += dy * dy;
+        acc[2][l] += dz * dz;
+        acc[3][l] += dx * dy;
+        acc[4][l] += dx * dz;
+        acc[5][l] += dy * dz;
+      }
+    }
+  }
+  for (std::size_t c = 0; c < tensor_size; ++c) sums[c] += sum_of_lanes(acc[c]);
+}
+
+LPSMD_CLONES double sum_chunk_quartics(const double *early, const double *late, std::size_t n_points)
+{
+  double acc[lanes] = {};
+  for (std::size_t t = 0; t < n_points; ++t, early += batch_point, late += batch_point) {
+    for (std::size_t half = 0; half < batch_atoms; half += lanes) {
+      for (std::size_t l = 0; l < lanes; ++l) {
+        const std::size_t x = half + l, y = x + batch_atoms, z = y + batch_atoms;
+        const double dx = late[x] - early[x];
+        const double dy = late[y] - early[y];
+        const double dz = late[z] - early[z];
+        const double square = dx * dx + dy * dy + dz * dz;
+        acc[l] += square * square;
+      }
+    }
+  }
+  return sum_of_lanes(acc);
+}
+
+LPSMD_CLONES void detrend(double *x, std::size_t first, std::size_t n_points, const double *trend)
+{
+  for (std::size_t t = first; t < first + n_points; ++t, x += batch_point) {
+    const auto time = static_cast<double>(t);
+    LPSMD_INDEPENDENT
+    for (std::size_t slot = 0; slot < batch_point; ++slot) x[slot] -= trend[slot] * time;
+  }
+}
+
+LPSMD_CLONES void point_products(const double *x, std::size_t n_points, double *products)
+{
+  for (std::size_t t = 0; t < n_points; ++t, x += batch_point, products += tensor_size) {
+    for (std::size_t c = 0; c < tensor_size; ++c) {
+      const double *const a = x + tensor_axes[c][0] * batch_atoms;
+      const double *const b = x + tensor_axes[c][1] * batch_atoms;
+      double both[lanes];
+      for (std::size_t l = 0; l < lanes; ++l) both[l] = a[l] * b[l] + a[l + lanes] * b[l + lanes];
+      products[c] += sum_of_lanes(both);
+    }
+  }
+}
+
+LPSMD_CLONES void trend_products(const double *x, std::size_t n_points, const double *trend, double *products)
+{
+  for (std::size_t t = 0; t < n_points; ++t, x += batch_point, products += tensor_size) {
+    for (std::size_t c = 0; c < tensor_size; ++c) {
+      const std::size_t a = tensor_axes[c][0] * batch_atoms, b = tensor_axes[c][1] * batch_atoms;
+      double both[lanes];
+      for (std::size_t l = 0; l < lanes; ++l)
+        both[l] = (trend[a + l] * x[b + l] + trend[b + l] * x[a + l]) +
+                  (trend[a + l + lanes] * x[b + l + lanes] + trend[b + l + lanes] * x[a + l + lanes]);
+      products[c] += sum_of_lanes(both);
+    }
+  }
+}
+
+}  // namespace
+
+void check_frames(std::span<const double> positions, std::size_t n_atoms)
+{
+  if (n_atoms == 0 || positions.empty() || positions.size() % (3 * n_atoms) != 0)
+    throw Error("found " + std::to_string(positions.size()) + " coordinates, whole frames of " +
+                std::to_string(n_atoms) + " atoms are needed");
+}
+
+void check_finite(std::span<const double> positions, std::size_t n_atoms, std::size_t first_frame)
+{
+  if (!any_not_finite(positions.data(), positions.size())) return;
+  for (std::size_t i = 0; i < positions.size(); ++i)
+    if (!std::isfinite(positions[i]))
+      throw Error("frame " + std::to_string(first_frame + i / (3 * n_atoms)) + ", atom " +
+                  std::to_string(i / 3 % n_atoms) + " (both counted from 0): coordinate " + "xyz"[i % 3] + " is " +
+                  std::to_string(positions[i]) + ", finite numbers are needed: the run has blown up, or the " +
+                  "positions were never set");
+}
+
+void check_selection(std::span<const std::int64_t> selection, std::size_t n_atoms)
+{
+  if (selection.empty()) throw Error("no atom is selected, at least one is needed");
+  for (const std::int64_t atom : selection)
+    if (atom < 0 || static_cast<std::uint64_t>(atom) >= n_atoms)
+      throw Error("selected atom " + std::to_string(atom) + " is outside 0 .. " + std::to_string(n_atoms - 1));
+}
+
+void check_drift_weights(std::span<const double> weights, std::size_t n_atoms)
+{
+  if (weights.empty()) return;
+  if (weights.size() != n_atoms)
+    throw Error("found " + std::to_string(weights.size()) + " drift weights, one for each of the " +
+                std::to_string(n_atoms) + " atoms is needed");
+  double total = 0.0;
+  for (const double weight : weights) {
+    if (!std::isfinite(weight) || weight < 0.0)
+      throw Error("a drift weight is " + std::to_string(weight) + ", finite and not negative is needed: give masses");
+    total += weight;
+  }
+  if (!(total > 0.0))
+    throw Error(
+        "all drift weights are zero, at least one atom of the reference is needed: leave the weights empty "
+        "for no drift correction");
+}
+
+void check_charges(std::span<const double> charges, std::size_t n_atoms)
+{
+  if (charges.size() != n_atoms)
+    throw Error("found " + std::to_string(charges.size()) + " charges, one for each of the " + std::to_string(n_atoms) +
+                " atoms is needed");
+  bool any = false;
+  for (const double charge : charges) {
+    if (!std::isfinite(charge)) throw Error("a charge is " + std::to_string(charge) + ", a finite number is needed");
+    any = any || charge != 0.0;
+  }
+  if (!any) throw Error("all charges are zero, at least one that is not is needed for a collective displacement");
+}
+
+Displacements::Displacements(std::span<const double> positions, std::size_t n_atoms,
+                             std::span<const std::int64_t> selection, std::span<const double> drift_weights) :
+    positions_(positions),
+    n_atoms_(n_atoms),
+    n_frames_(0),
+    selection_(selection)
+{
+  check_frames(positions, n_atoms);
+  check_selection(selection, n_atoms);
+  check_drift_weights(drift_weights, n_atoms);
+  check_finite(positions, n_atoms, 0);
+  n_frames_ = positions.size() / (3 * n_atoms);
+  drift_ = drift_weights.empty() ? std::vector<double>(3 * n_frames_, 0.0)
+                                 : mean_displacement(positions, n_frames_, drift_weights);
+}
+
+BatchPoint Displacements::trend(std::size_t batch) const
+{
+  BatchPoint slopes{};
+  if (n_frames_ < 2) return slopes;
+  const std::size_t last = n_frames_ - 1;
+  const std::size_t first_atom = batch * batch_atoms;
+  for (std::size_t a = 0; a < std::min(batch_atoms, selection_.size() - first_atom); ++a) {
+    const std::size_t at = 3 * static_cast<std::size_t>(selection_[first_atom + a]);
+    for (std::size_t k = 0; k < 3; ++k) {
+      const double way = positions_[last * 3 * n_atoms_ + at + k] - positions_[at + k] - drift_[3 * last + k];
+      const double slope = static_cast<float>(way / static_cast<double>(last));
+      slopes[k * batch_atoms + a] = std::isfinite(slope) ? slope : 0.0;
+    }
+  }
+  return slopes;
+}
+
+void Displacements::load(std::size_t batch, std::size_t first, std::size_t last, double *out, std::size_t stride) const
+{
+  const std::size_t first_atom = batch * batch_atoms;
+  const std::size_t n_here = std::min(batch_atoms, selection_.size() - first_atom);
+  std::array<std::size_t, batch_atoms> at{};
+  BatchPoint start{};
+  for (std::size_t a = 0; a < n_here; ++a) {
+    at[a] = 3 * static_cast<std::size_t>(selection_[first_atom + a]);
+    for (std::size_t k = 0; k < 3; ++k) start[k * batch_atoms + a] = positions_[at[a] + k];
+  }
+  for (std::size_t t = first; t < last; ++t, out += stride) {
+    const double *const frame = positions_.data() + t * 3 * n_atoms_;
+    if (n_here < batch_atoms) std::fill(out, out + batch_point, 0.0);
+    for (std::size_t a = 0; a < n_here; ++a) {
+      for (std::size_t k = 0; k < 3; ++k) {
+        const std::size_t slot = k * batch_atoms + a;
+        out[slot] = frame[at[a] + k] - start[slot] - drift_[3 * t + k];
+      }
+    }
+  }
+}
+
+std::vector<double> charge_displacement(std::span<const double> positions, std::span<const double> charges,
+                                        std::span<const double> drift_weights)
+{
+  const std::size_t n_atoms = charges.size();
+  const std::size_t n_frames = positions.size() / (3 * n_atoms);
+  const std::vector<double> drift = drift_weights.empty() ? std::vector<double>(3 * n_frames, 0.0)
+                                                          : mean_displacement(positions, n_frames, drift_weights);
+  std::vector<double> sum(3 * n_frames, 0.0);
+  for (std::size_t t = 1; t < n_frames; ++t) {
+    const double *const now = positions.data() + t * 3 * n_atoms;
+    for (std::size_t i = 0; i < n_atoms; ++i) {
+      if (charges[i] == 0.0) continue;
+      for (std::size_t k = 0; k < 3; ++k)
+        sum[3 * t + k] += charges[i] * (now[3 * i + k] - positions[3 * i + k] - drift[3 * t + k]);
+    }
+  }
+  return sum;
+}
+
+void add_window_products(const double *early, const double *late, std::size_t n_points, Tensor &sums)
+{
+  for (std::size_t t = 0; t < n_points; t += window_chunk)
+    add_chunk_products(early + t * batch_point, late + t * batch_point, std::min(window_chunk, n_points - t),
+                       sums.data());
+}
+
+double sum_window_quartics(const double *early, const double *late, std::size_t n_points)
+{
+  double sum = 0.0;
+  for (std::size_t t = 0; t < n_points; t += window_chunk)
+    sum += sum_chunk_quartics(early + t * batch_point, late + t * batch_point, std::min(window_chunk, n_points - t));
+  return sum;
+}
+
+void subtract_trend(double *x, std::size_t first, std::size_t n_points, const BatchPoint &trend)
+{
+  detrend(x, first, n_points, trend.data());
+}
+
+void add_point_products(const double *x, std::size_t n_points, double *products)
+{
+  point_products(x, n_points, products);
+}
+
+void add_trend_products(const double *x, std::size_t n_points, const BatchPoint &trend, double *products)
+{
+  trend_products(x, n_points, trend.data(), products);
+}
+
+}  // namespace lpsmd
