@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import re
 from pathlib import Path
 
@@ -219,10 +218,6 @@ BAD = {
         good_text(3) + good_text(1).replace("TIMESTEP\n0", "TIMESTEP\n5"),
         r"frame 3 \(timestep 5\), .*time goes backwards: the frame before has timestep 20",
     ),
-    "unequal": (
-        good_text(2) + good_text(1).replace("TIMESTEP\n0", "TIMESTEP\n25"),
-        r"comes 15 steps after the one before, the first two are 10 apart; equal intervals are needed",
-    ),
     "other run": (
         good_text(2) + good_text(1).replace("4.00000000", "4.50000000", 1),
         r"frame 2 \(timestep 0\).*read before with other positions \(atom id 2 moved by 0\.500000 Angstrom",
@@ -285,12 +280,6 @@ def test_missing_file_folder_and_no_file(tmp_path: Path) -> None:
         read_dump(tmp_path)
     with pytest.raises(LpsmdError, match="no dump file given; at least one is needed"):
         read_dump([])
-
-
-def test_compressed_file(tmp_path: Path) -> None:
-    (tmp_path / "a.dump.gz").write_bytes(gzip.compress(good_text().encode()))
-    with pytest.raises(LpsmdError, match=r"is compressed \(gzip\); .*gunzip -k"):
-        read_dump(tmp_path / "a.dump.gz")
 
 
 def test_species_that_is_not_there(tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ from lpsmd.analysis.diffusion import (
 from lpsmd.analysis.msd import Msd, mean_squared_displacement
 from lpsmd.analysis.plots import plot_msd, save_msd_plot
 from lpsmd.analysis.tables import MSD_CSV_COLUMNS, ModelResult, msd_rows, write_msd_csv
-from lpsmd.analysis.trajectory import Trajectory, read_dump
+from lpsmd.analysis.trajectory import Trajectory, iterate_dump, read_dump
 
 __all__ = [
     "MSD_CSV_COLUMNS",
@@ -83,6 +83,7 @@ __all__ = [
     "check_framework",
     "diffusion_coefficient",
     "diffusion_to_dict",
+    "iterate_dump",
     "mean_squared_displacement",
     "msd_rows",
     "plot_msd",
