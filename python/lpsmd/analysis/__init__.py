@@ -63,6 +63,7 @@ from lpsmd.analysis.diffusion import (
     diffusion_coefficient,
     diffusion_to_dict,
 )
+from lpsmd.analysis.formats import read_trajectory
 from lpsmd.analysis.msd import Msd, mean_squared_displacement
 from lpsmd.analysis.plots import plot_msd, save_msd_plot
 from lpsmd.analysis.tables import MSD_CSV_COLUMNS, ModelResult, msd_rows, write_msd_csv
@@ -88,6 +89,7 @@ __all__ = [
     "msd_rows",
     "plot_msd",
     "read_dump",
+    "read_trajectory",
     "save_msd_plot",
     "write_msd_csv",
 ]

@@ -32,7 +32,7 @@ class Trajectory:
     paths
         The files this was read from, in order.
     timesteps
-        [F] int64, integrator steps, ascending. Files that count no steps: frames, or femtoseconds (`read_trajectory`).
+        [F] int64, ascending: integrator steps, or, from files that count none, multiples of `timestep_fs`.
     positions_A
         [F, N, 3] float64, unwrapped.
     ids
@@ -49,6 +49,8 @@ class Trajectory:
         Frames left out because an earlier one, of the chunk before, has the same timestep.
     truncated_frames
         Last frames left out because their file ends inside them (only with ``drop_truncated``).
+    timestep_fs
+        Time of one of `timesteps` in fs where the file tells it; None for dumps, which do not.
     """
 
     paths: tuple[str, ...]
@@ -61,6 +63,7 @@ class Trajectory:
     periodic: tuple[bool, bool, bool]
     repeated_frames: int
     truncated_frames: int = 0
+    timestep_fs: float | None = None
 
     @property
     def n_frames(self) -> int:
@@ -92,26 +95,26 @@ class Trajectory:
             raise LpsmdError(f"{self.name}: no atom of element '{element}'; found {present}: choose among these")
         return found
 
-    def times_ps(self, timestep_fs: float) -> NDArray[np.float64]:
+    def times_ps(self, timestep_fs: float | None = None) -> NDArray[np.float64]:
         """Time of each frame since the first one in ps, [F], for an integrator step of `timestep_fs`.
 
         Raises
         ------
         LpsmdError
-            If the timestep is not positive.
+            If the timestep is not positive, or neither given nor known, or another one than the file's own.
         """
-        _check_timestep(timestep_fs)
-        return (self.timesteps - self.timesteps[:1]).astype(np.float64) * (timestep_fs / 1000.0)
+        step_fs = self._timestep(timestep_fs)
+        return (self.timesteps - self.timesteps[:1]).astype(np.float64) * (step_fs / 1000.0)
 
-    def frame_interval_ps(self, timestep_fs: float) -> float:
+    def frame_interval_ps(self, timestep_fs: float | None = None) -> float:
         """Time between frames in ps, for an integrator step of `timestep_fs`.
 
         Raises
         ------
         LpsmdError
-            If there are fewer than two frames, if they are not equally spaced, or the timestep is not positive.
+            If there are fewer than two frames or they are not equally spaced; and as from `times_ps`.
         """
-        _check_timestep(timestep_fs)
+        step_fs = self._timestep(timestep_fs)
         if self.n_frames < 2:
             raise LpsmdError(
                 f"{self.name}: found {self.n_frames} frame, at least 2 are needed for a displacement: "
@@ -122,7 +125,21 @@ class Trajectory:
                 f"{self.name}: {_unequal(self.timesteps)}; equal intervals are needed here: dump every N steps, give "
                 "every chunk, or use times_ps() and an analysis that takes any times"
             )
-        return float(self.timesteps[1] - self.timesteps[0]) * timestep_fs / 1000.0
+        return float(self.timesteps[1] - self.timesteps[0]) * step_fs / 1000.0
+
+    def _timestep(self, given_fs: float | None) -> float:
+        own_fs = self.timestep_fs
+        step_fs = own_fs if given_fs is None else given_fs
+        if step_fs is None:
+            raise LpsmdError(f"{self.name}: dumps count steps, not time; give the integrator's step (timestep_fs)")
+        if not (np.isfinite(step_fs) and step_fs > 0):
+            raise LpsmdError(f"timestep_fs is {step_fs}, a positive number of femtoseconds is needed")
+        if own_fs is not None and abs(step_fs - own_fs) > 1e-6 * own_fs:
+            raise LpsmdError(
+                f"{self.name}: timestep_fs is {step_fs}, this trajectory counts in {own_fs} fs: leave it out "
+                "or give that"
+            )
+        return float(step_fs)
 
 
 def read_dump(
@@ -273,11 +290,6 @@ def _trajectory(names: tuple[str, ...], found: _core.DumpTrajectory) -> Trajecto
         repeated_frames=found.repeated_frames,
         truncated_frames=len(found.truncated),
     )
-
-
-def _check_timestep(timestep_fs: float) -> None:
-    if not (np.isfinite(timestep_fs) and timestep_fs > 0):
-        raise LpsmdError(f"timestep_fs is {timestep_fs}, a positive number of femtoseconds is needed")
 
 
 def _unequal(timesteps: NDArray[np.int64]) -> str:
