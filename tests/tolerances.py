@@ -41,6 +41,8 @@ CONTRACT_SYMMETRY_EV = 1e-10
 # ----- dumps and mean squared displacements ----------------------------------------------------------------
 # LAMMPS writes %.8f: half a unit of the last digit, and a little for the rounding of positions near 1e4 A.
 DUMP_POSITION_A = 5.1e-9
+# Binary dumps hold the float64 itself.
+BINARY_POSITION_A = 0.0
 # Unwrapping adds images times cell vectors to x: rounding of float64 at some 100 A, above the digits of %.8f.
 UNWRAP_POSITION_A = 2e-8
 # Sums of up to 1e6 squares in float64, in another order than the oracle's.

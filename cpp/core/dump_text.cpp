@@ -567,6 +567,14 @@ class TextParser : public FrameParser {
   bool can_know_ = false, plain_ = false, nothing_follows_ = false;
 };
 
+/// Start of the line that ends right before `at`; 0 at the start of the text.
+std::size_t start_of_line_before(std::string_view text, std::size_t at)
+{
+  if (at < 2) return 0;
+  const std::size_t newline = text.rfind('\n', at - 2);
+  return newline == std::string_view::npos ? 0 : newline + 1;
+}
+
 }  // namespace
 
 std::unique_ptr<FrameParser> text_parser(const DumpOptions &options, const Roster &roster)
@@ -619,11 +627,11 @@ std::size_t last_text_frame(std::span<const char> text, std::size_t known)
   found += from;
   // `units` and `time` items before the timestep are of the same frame
   std::size_t start = found + 1;
-  for (const std::string_view item : {std::string_view("\nITEM: TIME\n"), std::string_view("\nITEM: UNITS\n")}) {
-    if (start < 2) break;
-    const std::size_t value = all.rfind('\n', start - 2);  // the newline before the item's value
-    if (value == std::string_view::npos || value + 1 < item.size()) continue;
-    if (all.substr(value + 1 - item.size(), item.size()) == item) start = value + 2 - item.size();
+  for (const std::string_view item : {"ITEM: TIME", "ITEM: UNITS"}) {
+    const std::size_t value = start_of_line_before(all, start);
+    const std::size_t name = start_of_line_before(all, value);
+    const std::string_view line = all.substr(name, value - name);
+    if (line.starts_with(item) && line.find_first_not_of(" \r\n", item.size()) == std::string_view::npos) start = name;
   }
   return start;
 }

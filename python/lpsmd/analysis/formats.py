@@ -200,8 +200,8 @@ def _read_ase(names: Sequence[str], kind: str, choice: _Choice) -> _Frames:
             if symbols != elements:
                 raise LpsmdError(
                     f"{name}, frame {count - 1}: found {len(symbols)} atoms {atoms.get_chemical_formula()}, in the "
-                    f"first frame there were {len(elements)}, in another order or number; the same atoms are needed in every "
-                    "frame: is this file of the same trajectory?"
+                    f"first frame there were {len(elements)}, in another order or number; the same atoms are needed in "
+                    "every frame: is this file of the same trajectory?"
                 )
             _add(frames, name, count - 1, atoms.positions[chosen], np.asarray(atoms.cell))
         if count == 0:
@@ -323,8 +323,8 @@ def _check_repeat(frames: _Frames, name: str, index: int, time_fs: float, positi
     if moved > _REPEAT_A:
         raise LpsmdError(
             f"{name}, frame {index}: the time {time_fs / 1000:g} ps was read before with other positions (an atom "
-            f"moved by {moved:.3g} Angstrom); give the files of one trajectory, or frame_interval_fs if their times are not "
-            "meant"
+            f"moved by {moved:.3g} Angstrom); give the files of one trajectory, or frame_interval_fs if their times "
+            "are not meant"
         )
     frames.repeated += 1
 
@@ -374,7 +374,8 @@ def _check_unwrapped(
             atom = int(np.argmax(step.max(axis=1)))
             raise LpsmdError(
                 f"{name}, frame {frame}: atom {atom + 1} of those selected moves {step.max():.3g} of the cell in one "
-                "step, at most half is possible for unwrapped positions; they are wrapped: ask for unwrapping (unwrap=True)"
+                "step, at most half is possible for unwrapped positions; they are wrapped: ask for unwrapping "
+                "(unwrap=True)"
             )
         before = now
 

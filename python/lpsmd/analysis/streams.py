@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import io
 import os
 import zlib
@@ -64,59 +63,77 @@ def opener_of(source: str | os.PathLike[str] | IO[bytes], *, end_at_damage: bool
 
 def _decompressing(name: str, raw: Any, end_at_damage: bool, *, owned: bool = False) -> Readable:
     """`raw`, through gzip or zstd if it starts like that."""
-    buffered = raw if hasattr(raw, "peek") else io.BufferedReader(raw if hasattr(raw, "readinto") else _OnlyRead(raw))
-    head = buffered.peek(4)[:4]
-    if head.startswith(_GZIP):
-        return _Named(name, "gzip", gzip.GzipFile(fileobj=buffered), end_at_damage, raw if owned else None)
-    if head.startswith(_ZSTD):
-        return _Named(name, "zstd", io.BufferedReader(_Zstd(buffered), 1 << 18), end_at_damage, raw if owned else None)
-    return _Named(name, "", buffered, end_at_damage, raw if owned else None)
+    with _told(name, "", end_at_damage):
+        buffered = (
+            raw if hasattr(raw, "peek") else io.BufferedReader(raw if hasattr(raw, "readinto") else _OnlyRead(raw))
+        )
+
+        def close() -> None:
+            if owned:
+                buffered.close()
+            elif buffered is not raw:
+                buffered.detach()  # or its end would close what is the caller's
+
+        head = buffered.peek(4)[:4]
+        if head.startswith(_GZIP):
+            return _Named(name, "gzip", _Decompressed(buffered, _gzip_member), end_at_damage, close)
+        if head.startswith(_ZSTD):
+            return _Named(name, "zstd", _Decompressed(buffered, _zstd_frame), end_at_damage, close)
+    return _Named(name, "", buffered, end_at_damage, close)
+
+
+@contextmanager
+def _told(name: str, kind: str, end_at_damage: bool) -> Iterator[None]:
+    """Turns the failures of a stream into errors that name it."""
+    try:
+        yield
+    except EOFError as failure:
+        if end_at_damage:
+            return
+        raise LpsmdError(
+            f"{name}: the {kind} data are cut short ({failure}), whole ones are needed: the run was interrupted or the "
+            "copy is incomplete, so finish or copy it again, or ask for the truncated frame to be left out "
+            "(drop_truncated=True in Python)"
+        ) from failure
+    except (OSError, zlib.error, zstandard.ZstdError) as failure:
+        what = f"the {kind} data are damaged" if kind else "cannot be read"
+        raise LpsmdError(f"{name}: {what} ({failure}), whole ones are needed: copy the file again") from failure
 
 
 class _Named:
-    """Turns the failures of a stream into errors that name it."""
+    """A stream whose failures name it."""
 
-    def __init__(self, name: str, kind: str, stream: Any, end_at_damage: bool, owned: Any) -> None:
+    def __init__(self, name: str, kind: str, stream: Any, end_at_damage: bool, close: Callable[[], None]) -> None:
         self._name = name
         self._kind = kind
         self._stream = stream
         self._end_at_damage = end_at_damage
-        self._owned = owned
+        self.close = close
 
     def readinto(self, target: memoryview, /) -> int:
-        with self._told():
+        with _told(self._name, self._kind, self._end_at_damage):
             return int(self._stream.readinto(target) or 0)
         return 0
 
-    def close(self) -> None:
-        if self._owned is not None:
-            self._owned.close()
 
-    @contextmanager
-    def _told(self) -> Iterator[None]:
-        try:
-            yield
-        except EOFError as failure:
-            if self._end_at_damage:
-                return
-            raise LpsmdError(
-                f"{self._name}: the {self._kind} data are cut short ({failure}), whole ones are needed: the run was "
-                "interrupted or the copy is incomplete, so finish or copy it again, or ask for the truncated frame to "
-                "be left out (drop_truncated=True in Python)"
-            ) from failure
-        except (OSError, zlib.error, zstandard.ZstdError) as failure:
-            what = f"the {self._kind} data are damaged" if self._kind else "cannot be read"
-            raise LpsmdError(
-                f"{self._name}: {what} ({failure}), whole ones are needed: copy the file again"
-            ) from failure
+def _gzip_member() -> Any:
+    return zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
 
 
-class _Zstd(io.RawIOBase):
-    """Frames of zstd one after another. Unlike `zstandard`'s own reader, a cut one is an EOFError."""
+def _zstd_frame() -> Any:
+    return zstandard.ZstdDecompressor().decompressobj()
 
-    def __init__(self, raw: Any) -> None:
+
+class _Decompressed(io.RawIOBase):
+    """Members of gzip or frames of zstd one after another.
+
+    Faster than `gzip`, and unlike `zstandard`'s own reader it takes a cut frame for an EOFError.
+    """
+
+    def __init__(self, raw: Any, new_part: Callable[[], Any]) -> None:
         self._raw = raw
-        self._frame: Any = None
+        self._new_part = new_part
+        self._part: Any = None
         self._ready = memoryview(b"")
 
     def readable(self) -> bool:
@@ -126,23 +143,23 @@ class _Zstd(io.RawIOBase):
         while not self._ready:
             piece = self._unused() or self._raw.read(_PIECE_BYTES)
             if not piece:
-                if self._frame is not None:
-                    raise EOFError("no end of the zstd frame")
+                if self._part is not None:
+                    raise EOFError("the file ends before their end mark")
                 return 0
-            if self._frame is None:
-                self._frame = zstandard.ZstdDecompressor().decompressobj()
-            self._ready = memoryview(self._frame.decompress(piece))
+            if self._part is None:
+                self._part = self._new_part()
+            self._ready = memoryview(self._part.decompress(piece))
         size = min(len(target), len(self._ready))
         target[:size] = self._ready[:size]
         self._ready = self._ready[size:]
         return size
 
     def _unused(self) -> bytes:
-        """What is left of the last piece behind the end of a frame."""
-        if self._frame is None or not self._frame.eof:
+        """What is left of the last piece behind the end of a part; zeros fill up some archives."""
+        if self._part is None or not self._part.eof:
             return b""
-        left = bytes(self._frame.unused_data)
-        self._frame = None
+        left = bytes(self._part.unused_data).lstrip(b"\0")
+        self._part = None
         return left
 
 
