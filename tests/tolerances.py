@@ -45,6 +45,12 @@ DUMP_POSITION_A = 5.1e-9
 BINARY_POSITION_A = 0.0
 # Unwrapping adds images times cell vectors to x: rounding of float64 at some 100 A, above the digits of %.8f.
 UNWRAP_POSITION_A = 2e-8
+# XDATCAR holds 8 digits of fractions of some 10 A, extended XYZ 8 digits: rounding of a few 1e-8 A.
+XDATCAR_POSITION_A = 3e-7
+# float32 positions of some 10 A.
+SINGLE_PRECISION_POSITION_A = 1e-5
+# XTC keeps a hundredth of an Angstrom: half of it, and float32 cells.
+XTC_POSITION_A = 6e-3
 # Sums of up to 1e6 squares in float64, in another order than the oracle's.
 MSD_RELATIVE = 1e-10
 # The same, for positions 1e4 A away: their own spacing in float64 is 2e-12 A, steps are 0.1 A.
