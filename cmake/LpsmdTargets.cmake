@@ -4,6 +4,12 @@ function(lpsmd_compile_options target)
   target_compile_features(${target} PRIVATE cxx_std_20)
   target_include_directories(${target} PRIVATE "${PROJECT_SOURCE_DIR}/cpp")
   target_compile_options(${target} PRIVATE -Wall -Wextra -Wpedantic -Wshadow $<$<BOOL:${LPSMD_WERROR}>:-Werror>)
+  if(LPSMD_SANITIZE)
+    # UBSan must stop too: without this it only prints
+    target_compile_options(${target} PRIVATE -fsanitize=${LPSMD_SANITIZE} -fno-sanitize-recover=all -g)
+    string(REPLACE ",fuzzer-no-link" "" link_sanitizers "${LPSMD_SANITIZE}")
+    target_link_options(${target} PRIVATE -fsanitize=${link_sanitizers})
+  endif()
 endfunction()
 
 # A static library of one room, linked into the modules below.

@@ -41,8 +41,16 @@ CONTRACT_SYMMETRY_EV = 1e-10
 # ----- dumps and mean squared displacements ----------------------------------------------------------------
 # LAMMPS writes %.8f: half a unit of the last digit, and a little for the rounding of positions near 1e4 A.
 DUMP_POSITION_A = 5.1e-9
+# Binary dumps hold the float64 itself.
+BINARY_POSITION_A = 0.0
 # Unwrapping adds images times cell vectors to x: rounding of float64 at some 100 A, above the digits of %.8f.
 UNWRAP_POSITION_A = 2e-8
+# XDATCAR holds 8 digits of fractions of some 10 A, extended XYZ 8 digits: rounding of a few 1e-8 A.
+XDATCAR_POSITION_A = 3e-7
+# float32 positions of some 10 A.
+SINGLE_PRECISION_POSITION_A = 1e-5
+# XTC keeps a hundredth of an Angstrom: half of it, and float32 cells.
+XTC_POSITION_A = 6e-3
 # Sums of up to 1e6 products in float64, in another order than the oracle's, and the rounding of transforms (4e-12 of
 # the sum is tolerated, beyond it lags are summed directly). Positions 1e4 A away are exact in these tests.
 MSD_RELATIVE = 1e-10
@@ -54,7 +62,7 @@ GAUSSIAN_ALPHA2 = 0.005
 EINSTEIN_MSD_A2 = 1e-9
 # Benchmark: float32 positions near 20 A are 1e-6 A off at each end of a step of 0.09 A, in 8e5 such steps.
 BENCHMARK_MSD_RELATIVE = 1e-5
-# Issue 3: peak memory over the selected coordinates; cost near linear in frames from 1,000 to 100,000: log2 of the
+# Peak memory over the selected coordinates; cost near linear in frames from 1,000 to 100,000: log2 of the
 # transform grows 1.6 times, and the caches hold 1,000 frames but not 100,000.
 BENCHMARK_EXTRA_MEMORY_MB = 100.0
 BENCHMARK_COST_PER_FRAME_RATIO = 5.0

@@ -1,6 +1,7 @@
 """Compiled core of lpsmd: neighbour graphs, dump reader, mean squared displacements."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -34,8 +35,32 @@ class DumpTrajectory:
     def periodic(self) -> list[bool]: ...
     @property
     def repeated_frames(self) -> int: ...
+    @property
+    def truncated(self) -> list[str]: ...
 
-def read_dump(paths: list[str], species: list[str] = ...) -> DumpTrajectory: ...
+class _Readable(Protocol):
+    def readinto(self, target: memoryview, /) -> int: ...
+    def close(self) -> None: ...
+
+class DumpReader:
+    def __init__(
+        self,
+        inputs: Sequence[tuple[str, Callable[[], _Readable] | None]],
+        *,
+        species: Sequence[str] = ...,
+        types: Sequence[int] = ...,
+        ids: Sequence[int] = ...,
+        elements_of_types: Sequence[str] = ...,
+        unwrap: bool = ...,
+        drop_truncated: bool = ...,
+        threads: int = ...,
+        portion_bytes: int = ...,
+    ) -> None: ...
+    def read(self, most_frames: int = ...) -> DumpTrajectory: ...
+
+def unwrap(
+    name: str, positions: ArrayLike, cells: ArrayLike, periodic: Sequence[bool], *, nearest: bool
+) -> NDArray[np.float64]: ...
 
 class MsdAccumulator:
     def __init__(self, lag_steps: ArrayLike) -> None: ...

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,6 +19,7 @@ def frame_text(
     bounds: Sequence[Sequence[float]] = ((0.0, 10.0),) * 3,
     header: str = "pp pp pp",
     preamble: str = "",
+    digits: int = 8,
 ) -> str:
     """One frame; `rows` hold a value for each column."""
     lines = [f"ITEM: TIMESTEP\n{step}", f"ITEM: NUMBER OF ATOMS\n{len(rows)}", f"ITEM: BOX BOUNDS {header}"]
@@ -25,7 +27,7 @@ def frame_text(
     lines.append("ITEM: ATOMS " + " ".join(columns))
     for row in rows:
         values = (row.get(column, 0) for column in columns)
-        lines.append(" ".join(f"{v:.8f}" if isinstance(v, float) else str(v) for v in values))
+        lines.append(" ".join(f"{v:.{digits}f}" if isinstance(v, float) else str(v) for v in values))
     return preamble + "\n".join(lines) + "\n"
 
 
@@ -57,3 +59,22 @@ def write_dump(
         parts.append(frame_text(first_step + interval * index, rows, columns=columns, bounds=bounds))
     path.write_text("".join(parts), encoding="utf-8")
     return path
+
+
+def binary_frame(
+    step: int,
+    rows: np.ndarray,
+    columns: str,
+    *,
+    bounds: Sequence[float] = (0.0, 10.0) * 3,
+    units: str = "metal",
+    n_blocks: int = 1,
+) -> bytes:
+    """One frame of an orthogonal binary dump (revision 2); `rows` [N, columns] in blocks as of several ranks."""
+    header = struct.pack("<q10siiqq", -10, b"DUMPCUSTOM", 1, 2, step, len(rows))
+    header += struct.pack("<i6i6di", 0, *(0,) * 6, *bounds, rows.shape[1])
+    header += struct.pack("<i", len(units)) + units.encode() + b"\0"
+    header += struct.pack("<i", len(columns)) + columns.encode() + struct.pack("<i", n_blocks)
+    for block in np.array_split(rows, n_blocks):
+        header += struct.pack("<i", block.size) + np.ascontiguousarray(block, dtype="<f8").tobytes()
+    return header

@@ -62,6 +62,7 @@ from lpsmd.analysis.diffusion import (
     window_scan,
 )
 from lpsmd.analysis.estimators import Estimator, FitData, SlopeFit, fit_slope
+from lpsmd.analysis.formats import read_trajectory
 from lpsmd.analysis.framework import FrameworkCheck, FrameworkOptions, check_framework
 from lpsmd.analysis.motion import Motion, local_exponent
 from lpsmd.analysis.msd import (
@@ -73,7 +74,7 @@ from lpsmd.analysis.msd import (
 )
 from lpsmd.analysis.plots import plot_msd, save_msd_plot
 from lpsmd.analysis.tables import MSD_CSV_COLUMNS, ModelResult, msd_rows, write_msd_csv
-from lpsmd.analysis.trajectory import Trajectory, read_dump
+from lpsmd.analysis.trajectory import Trajectory, iterate_dump, read_dump
 from lpsmd.analysis.verdict import Verdict
 
 __all__ = [
@@ -99,11 +100,13 @@ __all__ = [
     "diffusion_coefficient",
     "diffusion_to_dict",
     "fit_slope",
+    "iterate_dump",
     "local_exponent",
     "mean_squared_displacement",
     "msd_rows",
     "plot_msd",
     "read_dump",
+    "read_trajectory",
     "save_msd_plot",
     "stream_mean_squared_displacement",
     "window_scan",

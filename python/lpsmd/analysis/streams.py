@@ -1,0 +1,178 @@
+"""Byte streams for the dump reader: compressed files, and whatever else can be read."""
+
+from __future__ import annotations
+
+import io
+import os
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, Protocol, cast
+
+import zstandard
+
+from lpsmd.errors import LpsmdError
+
+_GZIP = b"\x1f\x8b"
+_ZSTD = b"\x28\xb5\x2f\xfd"
+# A compressed block may hold thousands of times its size; small pieces keep what comes out at once bounded.
+_PIECE_BYTES = 1 << 14
+
+
+class Readable(Protocol):
+    """What the compiled reader asks of a stream: fill `target`, return the bytes filled, 0 at the end."""
+
+    def readinto(self, target: memoryview, /) -> int:
+        """Fill `target` as far as possible."""
+
+    def close(self) -> None:
+        """Close what was opened for the reader."""
+
+
+Opener = Callable[[], Readable]
+
+
+def is_stream(source: object) -> bool:
+    """Whether this is a binary stream, not a path or a sequence of either."""
+    return hasattr(source, "readinto") or hasattr(source, "read")
+
+
+def opener_of(source: str | os.PathLike[str] | IO[bytes], *, end_at_damage: bool = False) -> tuple[str, Opener | None]:
+    """Name of a source, and what opens it; None for a plain file, which the compiled reader opens itself.
+
+    Parameters
+    ----------
+    end_at_damage
+        Take the end of a truncated compressed file for its end, so that the frames before it can be kept.
+    """
+    if is_stream(source):
+        stream = cast(IO[bytes], source)
+        name = str(getattr(stream, "name", "stream"))
+        return name, lambda: _decompressing(name, cast(Any, stream), end_at_damage)
+    name = os.fspath(cast("str | os.PathLike[str]", source))
+    try:
+        with Path(name).open("rb") as file:
+            head = file.read(4)
+    except OSError:
+        return name, None  # the compiled reader says what is wrong
+    if not head.startswith((_GZIP, _ZSTD)):
+        return name, None
+    return name, lambda: _decompressing(name, Path(name).open("rb"), end_at_damage, owned=True)
+
+
+def _decompressing(name: str, raw: Any, end_at_damage: bool, *, owned: bool = False) -> Readable:
+    """`raw`, through gzip or zstd if it starts like that."""
+    with _told(name, "", end_at_damage):
+        buffered = (
+            raw if hasattr(raw, "peek") else io.BufferedReader(raw if hasattr(raw, "readinto") else _OnlyRead(raw))
+        )
+
+        def close() -> None:
+            if owned:
+                buffered.close()
+            elif buffered is not raw:
+                buffered.detach()  # or its end would close what is the caller's
+
+        head = buffered.peek(4)[:4]
+        if head.startswith(_GZIP):
+            return _Named(name, "gzip", _Decompressed(buffered, _gzip_member), end_at_damage, close)
+        if head.startswith(_ZSTD):
+            return _Named(name, "zstd", _Decompressed(buffered, _zstd_frame), end_at_damage, close)
+    return _Named(name, "", buffered, end_at_damage, close)
+
+
+@contextmanager
+def _told(name: str, kind: str, end_at_damage: bool) -> Iterator[None]:
+    """Turns the failures of a stream into errors that name it."""
+    try:
+        yield
+    except EOFError as failure:
+        if end_at_damage:
+            return
+        raise LpsmdError(
+            f"{name}: the {kind} data are cut short ({failure}), whole ones are needed: the run was interrupted or the "
+            "copy is incomplete, so finish or copy it again, or ask for the truncated frame to be left out "
+            "(drop_truncated=True in Python)"
+        ) from failure
+    except (OSError, zlib.error, zstandard.ZstdError) as failure:
+        what = f"the {kind} data are damaged" if kind else "cannot be read"
+        raise LpsmdError(f"{name}: {what} ({failure}), whole ones are needed: copy the file again") from failure
+
+
+class _Named:
+    """A stream whose failures name it."""
+
+    def __init__(self, name: str, kind: str, stream: Any, end_at_damage: bool, close: Callable[[], None]) -> None:
+        self._name = name
+        self._kind = kind
+        self._stream = stream
+        self._end_at_damage = end_at_damage
+        self.close = close
+
+    def readinto(self, target: memoryview, /) -> int:
+        with _told(self._name, self._kind, self._end_at_damage):
+            return int(self._stream.readinto(target) or 0)
+        return 0
+
+
+def _gzip_member() -> Any:
+    return zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+
+
+def _zstd_frame() -> Any:
+    return zstandard.ZstdDecompressor().decompressobj()
+
+
+class _Decompressed(io.RawIOBase):
+    """Members of gzip or frames of zstd one after another.
+
+    Faster than `gzip`, and unlike `zstandard`'s own reader it takes a cut frame for an EOFError.
+    """
+
+    def __init__(self, raw: Any, new_part: Callable[[], Any]) -> None:
+        self._raw = raw
+        self._new_part = new_part
+        self._part: Any = None
+        self._ready = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, target: Any, /) -> int:
+        while not self._ready:
+            piece = self._unused() or self._raw.read(_PIECE_BYTES)
+            if not piece:
+                if self._part is not None:
+                    raise EOFError("the file ends before their end mark")
+                return 0
+            if self._part is None:
+                self._part = self._new_part()
+            self._ready = memoryview(self._part.decompress(piece))
+        size = min(len(target), len(self._ready))
+        target[:size] = self._ready[:size]
+        self._ready = self._ready[size:]
+        return size
+
+    def _unused(self) -> bytes:
+        """What is left of the last piece behind the end of a part; zeros fill up some archives."""
+        if self._part is None or not self._part.eof:
+            return b""
+        left = bytes(self._part.unused_data).lstrip(b"\0")
+        self._part = None
+        return left
+
+
+class _OnlyRead(io.RawIOBase):
+    """A stream that has `read` alone."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, target: Any, /) -> int:
+        data = self._stream.read(len(target))
+        target[: len(data)] = data
+        return len(data)
