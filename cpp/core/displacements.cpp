@@ -14,6 +14,9 @@ namespace {
 
 constexpr std::size_t lanes = BatchFft::lanes;
 
+// Frames between a request for memory and its use
+constexpr std::size_t frames_ahead = 8;
+
 /// The two axes of each product of a tensor.
 constexpr std::array<std::array<std::size_t, 2>, tensor_size> tensor_axes{
     {{0, 0}, {1, 1}, {2, 2}, {0, 1}, {0, 2}, {1, 2}}};
@@ -232,6 +235,11 @@ void Displacements::load(std::size_t batch, std::size_t first, std::size_t last,
   }
   for (std::size_t t = first; t < last; ++t, out += stride) {
     const double *const frame = positions_.data() + t * 3 * n_atoms_;
+#if defined(__GNUC__)
+    // a few atoms of each frame are a pattern that the processor does not foresee
+    if (t + frames_ahead < n_frames_)
+      for (std::size_t a = 0; a < n_here; a += 2) __builtin_prefetch(frame + frames_ahead * 3 * n_atoms_ + at[a]);
+#endif
     if (n_here < batch_atoms) std::fill(out, out + batch_point, 0.0);
     for (std::size_t a = 0; a < n_here; ++a) {
       for (std::size_t k = 0; k < 3; ++k) {

@@ -214,7 +214,7 @@ class EqualSpacing {
   {
     // The series are real in the end, so that the spectrum may be taken as even: forward and inverse agree.
     // Component c goes into the real part of lane c of the first axis.
-    LaneBuffer x(fft.size() * batch_point);
+    LaneBuffer x(fft.size() * batch_point, 0.0);
     const double scale = 1.0 / static_cast<double>(fft.size());
     for (std::size_t place = 0; place < fft.size(); ++place)
       for (std::size_t c = 0; c < tensor_size; ++c)

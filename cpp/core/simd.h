@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <new>
+#include <utility>
 #include <vector>
 
 #ifdef __linux__
@@ -28,7 +29,7 @@
 
 namespace lpsmd {
 
-/// Memory that starts on a cache line: vectors of 512 bits then never cross two.
+/// Memory that starts on a cache line, so that vectors of 512 bits never cross two; vector(n) leaves it unset.
 template <class T> struct CacheLineAllocator {
   using value_type = T;
   static constexpr std::align_val_t alignment{64};
@@ -46,6 +47,12 @@ template <class T> struct CacheLineAllocator {
     if (last > first + huge) madvise(reinterpret_cast<void *>(first), last - first, MADV_HUGEPAGE);
 #endif
     return static_cast<T *>(memory);
+  }
+  /// Numbers are not set before they are written: clearing 100 MB takes longer than half the transform of it.
+  template <class U> void construct(U *place) { ::new (static_cast<void *>(place)) U; }
+  template <class U, class... Values> void construct(U *place, Values &&...values)
+  {
+    ::new (static_cast<void *>(place)) U(std::forward<Values>(values)...);
   }
   void deallocate(T *memory, std::size_t) { ::operator delete(memory, alignment); }
   template <class U> bool operator==(const CacheLineAllocator<U> &) const { return true; }

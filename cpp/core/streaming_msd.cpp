@@ -119,7 +119,7 @@ void StreamingMsd::take(const double *frame)
   // two frames, the first ever and this one, go the way of whole trajectories
   std::vector<double> pair(state_.first_frame);
   pair.insert(pair.end(), frame, frame + state_.first_frame.size());
-  LaneBuffer moved(2 * ring_row());
+  LaneBuffer moved(2 * ring_row(), 0.0);
   if (options_.charges.empty()) {
     const Displacements motion(pair, options_.n_atoms, options_.selection, options_.drift_weights);
     for (std::size_t batch = 0; batch < n_batches_; ++batch)

@@ -45,6 +45,10 @@ or step by step::
     result = diffusion_coefficient([msd], DiffusionOptions(), frameworks=[check])  # -> Diffusion
     axes = plot_msd(results, ax=None)  # -> matplotlib Axes
 
+A trajectory that does not fit into memory goes through `stream_mean_squared_displacement` block by block,
+`collective_msd` is for the charge of several species, and `lpsmd.analysis.universe.MeanSquaredDisplacement` for
+whatever MDAnalysis reads (it is not imported here, since MDAnalysis is slow to import).
+
 `timestep_fs` is the integrator's step: dumps count steps, not time. Every error derives from
 `lpsmd.errors.LpsmdError` and names the file and the frame.
 """
