@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -224,11 +225,11 @@ def analyse_replicas(
     replicas: Sequence[Sequence[str | os.PathLike[str]] | str | os.PathLike[str]],
     *,
     species: str,
-    timestep_fs: float,
+    timestep_fs: float | None = None,
     drift: Drift = "framework",
     options: DiffusionOptions | None = None,
     framework: FrameworkOptions | None = DEFAULT_FRAMEWORK,
-    read: Callable[[Any], Trajectory] = read_dump,
+    read: Callable[[Any], Trajectory] | None = None,
     processes: int | None = None,
     on_replica: Callable[[int], None] | None = None,
 ) -> ReplicaAnalysis:
@@ -241,7 +242,7 @@ def analyse_replicas(
     species
         Element that diffuses.
     timestep_fs
-        The integrator's step.
+        The integrator's step; needed for dumps, other formats know their own time.
     drift
         See `mean_squared_displacement`.
     options
@@ -249,7 +250,7 @@ def analyse_replicas(
     framework
         See `FrameworkOptions`; None leaves the check out, and the result says so.
     read
-        Makes a trajectory of an entry of `replicas`.
+        Makes a trajectory of an entry of `replicas`; `read_dump` if None.
     processes
         Replicas in memory at a time; one for each core if None.
     on_replica
@@ -262,15 +263,25 @@ def analyse_replicas(
     """
     options = options or DiffusionOptions()
     one = len(replicas) == 1
+    cores = len(os.sched_getaffinity(0))
+    workers = min(processes or cores, max(1, len(replicas)))
+    # cores that a replica has for itself
+    threads = max(1, cores // workers)
+    read_replica = read or partial(read_dump, threads=threads)
 
     def analyse(paths: Any) -> tuple[Msd, FrameworkCheck | None, list[Msd]]:
-        trajectory = read(paths)
+        trajectory = read_replica(paths)
 
         def msd_of(part: Trajectory) -> Msd:
-            length_ps = float(part.timesteps[-1] - part.timesteps[0]) * timestep_fs / 1000.0
+            length_ps = float(part.times_ps(timestep_fs)[-1])
             fraction = options.max_lag_fraction(length_ps)
             return mean_squared_displacement(
-                part, species=species, timestep_fs=timestep_fs, drift=drift, max_lag_fraction=fraction
+                part,
+                species=species,
+                timestep_fs=timestep_fs,
+                drift=drift,
+                max_lag_fraction=fraction,
+                threads=threads,
             )
 
         check = None
@@ -278,7 +289,7 @@ def analyse_replicas(
             check = check_framework(trajectory, timestep_fs=timestep_fs, options=framework)
         return msd_of(trajectory), check, [msd_of(block) for block in _blocks(trajectory)] if one else []
 
-    with ThreadPoolExecutor(max_workers=processes or len(os.sched_getaffinity(0))) as pool:
+    with ThreadPoolExecutor(max_workers=workers) as pool:
         futures = [pool.submit(analyse, paths) for paths in replicas]
         try:
             found = []

@@ -73,7 +73,7 @@ class FrameworkCheck:
 
 
 def check_framework(
-    trajectory: Trajectory, *, timestep_fs: float, options: FrameworkOptions | None = None
+    trajectory: Trajectory, *, timestep_fs: float | None = None, options: FrameworkOptions | None = None
 ) -> FrameworkCheck:
     """Follow the named bonds and the MSD of the framework through one replica.
 
@@ -85,7 +85,7 @@ def check_framework(
     trajectory
         With the framework's elements.
     timestep_fs
-        The integrator's step.
+        The integrator's step; needed for dumps.
     options
         Defaults if None.
 
@@ -103,7 +103,7 @@ def check_framework(
             f"for the bonds of each {centre}: set bond and coordination, or leave the check out"
         )
     pairs, lengths = _bond_lengths(trajectory, centres, others, options.coordination)
-    time_ps = (trajectory.timesteps - trajectory.timesteps[0]) * timestep_fs / 1000.0
+    time_ps = trajectory.times_ps(timestep_fs)
     broken = []
     for (i, j), length in zip(pairs, lengths.T, strict=True):
         start = _first_run(length > options.bond_limit_A, time_ps, options.bond_persistence_ps)

@@ -125,7 +125,7 @@ def mean_squared_displacement(
     trajectory: Trajectory,
     *,
     species: str,
-    timestep_fs: float,
+    timestep_fs: float | None = None,
     drift: Drift = "framework",
     reference_species: str | Sequence[str] | None = None,
     max_lag_fraction: float = 0.5,
@@ -162,7 +162,7 @@ def mean_squared_displacement(
     species
         Chemical symbol, ``"Li"``.
     timestep_fs
-        The integrator's step.
+        The integrator's step; needed for dumps, other formats know their own time.
     drift
         The reference: ``framework`` is every atom that is not of `species` (or those of `reference_species`),
         ``com`` every atom, ``none`` leaves the positions as they are.
@@ -187,7 +187,8 @@ def mean_squared_displacement(
     ----------
     .. [1] Calandrini, Pellegrini, Calligari, Hinsen, Kneller 2011, doi:10.1051/sfn/201112010
     """
-    _check_options(drift, timestep_fs)
+    _check_drift(drift)
+    step_fs = trajectory.step_fs(timestep_fs)
     reference = _names(reference_species)
     lag_steps = _lag_steps(trajectory, max_lag_fraction)
     selection = trajectory.indices_of(species)
@@ -216,7 +217,7 @@ def mean_squared_displacement(
         n_atoms=len(selection),
         n_frames=trajectory.n_frames,
         duration_steps=int(trajectory.timesteps[-1] - trajectory.timesteps[0]),
-        timestep_fs=timestep_fs,
+        step_fs=step_fs,
         volume_A3=_mean_volume(trajectory),
     )
 
@@ -225,7 +226,7 @@ def stream_mean_squared_displacement(
     blocks: Iterable[Trajectory],
     *,
     species: str,
-    timestep_fs: float,
+    timestep_fs: float | None = None,
     longest_lag_ps: float,
     drift: Drift = "framework",
     reference_species: str | Sequence[str] | None = None,
@@ -261,18 +262,18 @@ def stream_mean_squared_displacement(
     ----------
     .. [1] Dubbeldam, Ford, Ellis, Snurr 2009, doi:10.1080/08927020902818039
     """
-    _check_options(drift, timestep_fs)
+    _check_drift(drift)
     reference = _names(reference_species)
     first: Trajectory | None = None
     streams: list[_core.StreamingMsd] = []
-    volume, last_step = 0.0, 0
+    volume, last_step, step_fs = 0.0, 0, 0.0
     for block in blocks:
         if first is None:
-            first = block
+            first, step_fs = block, block.step_fs(timestep_fs)
             streams = _streams(
                 block,
                 species=species,
-                longest_lag_steps=int(longest_lag_ps * 1000.0 / timestep_fs * (1 + 1e-12)),
+                longest_lag_steps=int(longest_lag_ps * 1000.0 / step_fs * (1 + 1e-12)),
                 weights=_drift_weights(block, moving=(species,), drift=drift, reference=reference),
                 collective=collective,
                 points=points,
@@ -298,7 +299,7 @@ def stream_mean_squared_displacement(
         n_atoms=len(first.indices_of(species)),
         n_frames=n_frames,
         duration_steps=last_step - int(first.timesteps[0]),
-        timestep_fs=timestep_fs,
+        step_fs=step_fs,
         volume_A3=volume / n_frames,
     )
 
@@ -307,7 +308,7 @@ def collective_msd(
     trajectory: Trajectory,
     charges: Mapping[str, float],
     *,
-    timestep_fs: float,
+    timestep_fs: float | None = None,
     drift: Drift = "com",
     reference_species: str | Sequence[str] | None = None,
     max_lag_fraction: float = 0.5,
@@ -338,7 +339,8 @@ def collective_msd(
     LpsmdError
         If an element is not in the trajectory, all charges are zero, and as `mean_squared_displacement`.
     """
-    _check_options(drift, timestep_fs)
+    _check_drift(drift)
+    step_fs = trajectory.step_fs(timestep_fs)
     lag_steps = _lag_steps(trajectory, max_lag_fraction)
     values = np.zeros(len(trajectory.elements))
     for element, charge in charges.items():
@@ -351,8 +353,8 @@ def collective_msd(
         charges=dict(charges),
         drift=drift,
         n_frames=trajectory.n_frames,
-        duration_ps=int(trajectory.timesteps[-1] - trajectory.timesteps[0]) * timestep_fs / 1000.0,
-        time_ps=_times(sums.lag_steps, timestep_fs),
+        duration_ps=int(trajectory.timesteps[-1] - trajectory.timesteps[0]) * step_fs / 1000.0,
+        time_ps=_times(sums.lag_steps, step_fs),
         msd_e2A2=np.trace(tensor, axis1=1, axis2=2),
         tensor_e2A2=tensor,
         counts=sums.counts,
@@ -388,7 +390,7 @@ def _msd_from_sums(
     n_atoms: int,
     n_frames: int,
     duration_steps: int,
-    timestep_fs: float,
+    step_fs: float,
     volume_A3: float,
 ) -> Msd:
     """Means of the sums, at the lags that occur."""
@@ -403,15 +405,15 @@ def _msd_from_sums(
         reference_species=reference,
         n_atoms=n_atoms,
         n_frames=n_frames,
-        duration_ps=duration_steps * timestep_fs / 1000.0,
-        time_ps=_times(tracer.lag_steps[seen], timestep_fs),
+        duration_ps=duration_steps * step_fs / 1000.0,
+        time_ps=_times(tracer.lag_steps[seen], step_fs),
         msd_A2=components.sum(axis=1),
         components_A2=components,
         counts=tracer.counts[seen],
         tensor_A2=tensor,
         collective_A2=None if collective_tensor is None else np.trace(collective_tensor, axis1=1, axis2=2),
         collective_tensor_A2=collective_tensor,
-        alpha2_time_ps=_times(alpha2_steps, timestep_fs),
+        alpha2_time_ps=_times(alpha2_steps, step_fs),
         alpha2=alpha2,
         volume_A3=volume_A3,
     )
@@ -450,11 +452,9 @@ def _streams(
     return streams
 
 
-def _check_options(drift: str, timestep_fs: float) -> None:
+def _check_drift(drift: str) -> None:
     if drift not in get_args(Drift):
         raise LpsmdError(f"drift is '{drift}', one of {', '.join(get_args(Drift))} is needed")
-    if not (np.isfinite(timestep_fs) and timestep_fs > 0):
-        raise LpsmdError(f"timestep_fs is {timestep_fs}, a positive number of femtoseconds is needed")
 
 
 def _check_two_frames(trajectory: Trajectory) -> None:
@@ -480,9 +480,9 @@ def _lag_steps(trajectory: Trajectory, max_lag_fraction: float) -> NDArray[np.in
     return _core.lag_steps_of(steps, max(longest, int(np.diff(steps).min())))
 
 
-def _times(steps: NDArray[np.int64], timestep_fs: float) -> NDArray[np.float64]:
+def _times(steps: NDArray[np.int64], step_fs: float) -> NDArray[np.float64]:
     """Steps in ps."""
-    return steps.astype(np.float64) * (timestep_fs / 1000.0)
+    return steps.astype(np.float64) * (step_fs / 1000.0)
 
 
 def _mean_volume(trajectory: Trajectory) -> float:

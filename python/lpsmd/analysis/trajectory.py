@@ -103,7 +103,7 @@ class Trajectory:
         LpsmdError
             If the timestep is not positive, or neither given nor known, or another one than the file's own.
         """
-        step_fs = self._timestep(timestep_fs)
+        step_fs = self.step_fs(timestep_fs)
         return (self.timesteps - self.timesteps[:1]).astype(np.float64) * (step_fs / 1000.0)
 
     def frame_interval_ps(self, timestep_fs: float | None = None) -> float:
@@ -114,7 +114,7 @@ class Trajectory:
         LpsmdError
             If there are fewer than two frames or they are not equally spaced; and as from `times_ps`.
         """
-        step_fs = self._timestep(timestep_fs)
+        step_fs = self.step_fs(timestep_fs)
         if self.n_frames < 2:
             raise LpsmdError(
                 f"{self.name}: found {self.n_frames} frame, at least 2 are needed for a displacement: "
@@ -127,7 +127,14 @@ class Trajectory:
             )
         return float(self.timesteps[1] - self.timesteps[0]) * step_fs / 1000.0
 
-    def _timestep(self, given_fs: float | None) -> float:
+    def step_fs(self, given_fs: float | None = None) -> float:
+        """Time of one of `timesteps` in fs: the one given (the integrator's step, for dumps) or the file's own.
+
+        Raises
+        ------
+        LpsmdError
+            If it is not positive, or neither given nor known, or another one than the file's own.
+        """
         own_fs = self.timestep_fs
         step_fs = own_fs if given_fs is None else given_fs
         if step_fs is None:
