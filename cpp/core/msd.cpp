@@ -52,12 +52,49 @@ class CompensatedSum {
   double rest_ = 0.0;
 };
 
-using CompensatedTensor = std::array<CompensatedSum, tensor_size>;
-
 void add_to(std::span<double> sums, std::span<const double> others)
 {
   for (std::size_t i = 0; i < sums.size(); ++i) sums[i] += others[i];
 }
+
+/// Sums over the frames in which the windows of a lag begin and end, from the longest lag down: a lag less is a
+/// frame more at either end, so that no large sums are subtracted from each other.
+class EdgeSums {
+ public:
+  /// @param products  [F, 6] u_a u_b
+  /// @param crossed   [F, 6] trend_a u_b + trend_b u_a
+  EdgeSums(std::span<const double> products, std::span<const double> crossed) :
+      products_(products),
+      crossed_products_(crossed),
+      n_frames_(products.size() / tensor_size),
+      lag_(n_frames_)
+  {
+  }
+
+  void shorten_to(std::size_t lag)
+  {
+    for (; lag_ > lag; --lag_) {
+      const std::size_t end = (lag_ - 1) * tensor_size;
+      const std::size_t begin = (n_frames_ - lag_) * tensor_size;
+      for (std::size_t c = 0; c < tensor_size; ++c) {
+        squares_[c].add(products_[end + c]);
+        squares_[c].add(products_[begin + c]);
+        crossed_[c].add(crossed_products_[end + c]);
+        crossed_[c].add(-crossed_products_[begin + c]);
+      }
+    }
+  }
+
+  /// sum_t u_a(t + m) u_b(t + m) + u_a(t) u_b(t)
+  double squares(std::size_t c) const { return squares_[c].value(); }
+  /// sum_t of the crossed products at t + m less those at t
+  double crossed(std::size_t c) const { return crossed_[c].value(); }
+
+ private:
+  std::span<const double> products_, crossed_products_;
+  std::size_t n_frames_, lag_;
+  std::array<CompensatedSum, tensor_size> squares_, crossed_;
+};
 
 /// A lag of equally spaced frames that is wanted: its place in the result, its length in frames.
 struct Lag {
@@ -233,40 +270,24 @@ class EqualSpacing {
     const std::size_t n_frames = motion_.n_frames();
     Tensor power{};
     for (std::size_t t = 0; t < n_frames; ++t) add_to(power, {all.products.data() + t * tensor_size, tensor_size});
-    // both run from the longest lag down: a window less fewer is a frame more at either end
-    CompensatedTensor squares, crossed;
+    EdgeSums edges(all.products, all.crossed);
     std::vector<Lag> doubtful;
-    std::size_t m = n_frames;
-    for (auto lag = lags_.rbegin(); lag != lags_.rend(); ++lag) {
-      for (; m > lag->frames; --m) {
-        const double *const head = all.products.data() + (m - 1) * tensor_size;
-        const double *const tail = all.products.data() + (n_frames - m) * tensor_size;
-        const double *const cross_head = all.crossed.data() + (m - 1) * tensor_size;
-        const double *const cross_tail = all.crossed.data() + (n_frames - m) * tensor_size;
-        for (std::size_t c = 0; c < tensor_size; ++c) {
-          squares[c].add(head[c]);
-          squares[c].add(tail[c]);
-          crossed[c].add(cross_head[c]);
-          crossed[c].add(-cross_tail[c]);
-        }
-      }
-      const double frames = static_cast<double>(m);
-      const double windows = static_cast<double>(n_frames - m);
+    for (auto lag = lags_.rbegin(); lag != lags_.rend() && lag->frames > 0; ++lag) {
+      edges.shorten_to(lag->frames);
+      const auto m = static_cast<double>(lag->frames);
+      const auto windows = static_cast<double>(n_frames - lag->frames);
       bool doubt = false;
       for (std::size_t c = 0; c < tensor_size; ++c) {
-        const double from_cross = frames * crossed[c].value();
-        const double from_trend = frames * frames * windows * all.trends[c];
-        const double sum = (squares[c].value() - 2.0 * correlations[m][c]) + (from_cross + from_trend);
+        const double from_cross = m * edges.crossed(c);
+        const double from_trend = m * m * windows * all.trends[c];
+        const double sum = (edges.squares(c) - 2.0 * correlations[lag->frames][c]) + (from_cross + from_trend);
         sums[lag->place].products[c] = sum;
         if (c >= BatchFft::axes) continue;  // of two sure axes the mixed product is sure
         const double rounding = std::numeric_limits<double>::epsilon() *
                                 (transform_rounding * power[c] + std::abs(from_cross) + from_trend);
         doubt = doubt || rounding > tolerated_error * sum;
       }
-      if (m == 0)
-        sums[lag->place].products = {};
-      else if (doubt)
-        doubtful.push_back(*lag);
+      if (doubt) doubtful.push_back(*lag);
     }
     return doubtful;
   }
