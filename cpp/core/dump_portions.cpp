@@ -13,6 +13,8 @@ namespace lpsmd {
 
 namespace {
 
+// What the kind of a file is told from.
+constexpr std::size_t head_bytes = 64;
 // Portions that are parsed before a thread is worth starting.
 constexpr std::size_t portions_alone = 2;
 // Text without a line end for so long is no text.
@@ -25,7 +27,7 @@ constexpr std::size_t longest_line_bytes = std::size_t{1} << 19;
 PortionCutter::PortionCutter(std::string name, std::unique_ptr<ByteSource> source, std::size_t portion_bytes) :
     name_(std::move(name)),
     source_(std::move(source)),
-    portion_bytes_(std::max(portion_bytes, std::size_t{1}))
+    portion_bytes_(std::max(portion_bytes, head_bytes))
 {
 }
 

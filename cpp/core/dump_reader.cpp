@@ -7,6 +7,10 @@
 #include <span>
 #include <utility>
 
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
 #include "core/dump_parser.h"
 #include "core/dump_portions.h"
 #include "core/dump_roster.h"
@@ -22,6 +26,19 @@ namespace {
 constexpr double repeat_tolerance_A = 1e-4;
 // Frames kept to compare repeated ones with, where the trajectory itself is not at hand for that.
 constexpr std::size_t most_remembered_bytes = std::size_t{1} << 26;
+
+/// Filling fresh memory page by page takes a third of the reading time; pages of 2 MB where there are some.
+void ask_for_large_pages(const std::vector<double> &reserved)
+{
+#if defined(__linux__)
+  constexpr std::uintptr_t page = std::uintptr_t{1} << 21;
+  const auto begin = (reinterpret_cast<std::uintptr_t>(reserved.data()) + page - 1) / page * page;
+  const auto end = reinterpret_cast<std::uintptr_t>(reserved.data() + reserved.capacity()) / page * page;
+  if (end > begin) madvise(reinterpret_cast<void *>(begin), end - begin, MADV_HUGEPAGE);
+#else
+  (void)reserved;
+#endif
+}
 
 /// Positions of the last frames as they stood in their own cell, for the check of repeated frames.
 class RecentFrames {
@@ -280,6 +297,7 @@ void DumpReader::State::reserve()
   // frames differ a little in length
   const auto estimate = static_cast<std::size_t>(bytes / frame_bytes + bytes / frame_bytes / 32) + 1;
   out_.positions.reserve(std::min(estimate, most_frames_) * 3 * roster_->size());
+  ask_for_large_pages(out_.positions);
 }
 
 void DumpReader::State::describe_atoms()

@@ -28,6 +28,12 @@ std::string write_it()
   return std::string("write the dump with `") + write_columns + "`";
 }
 
+/// Whether a line is this item and nothing else.
+bool is_item(std::string_view line, std::string_view item)
+{
+  return line.starts_with(item) && line.find_first_not_of(" \t\r\n", item.size()) == std::string_view::npos;
+}
+
 /// The start of the next line, null if no line end comes before `end`. Lines of dumps are short, and 64 bytes
 /// of padding allow looking 32 ahead without asking.
 const char *after_line(const char *p, const char *end)
@@ -193,14 +199,14 @@ class HeaderReader {
   static void read_preamble(Lines &lines, std::string_view line)
   {
     if (lines.unterminated() && start_item.starts_with(line)) lines.fail_truncated("inside ITEM: TIMESTEP");
-    if (line.starts_with("ITEM: TIME")) {
+    if (is_item(line, "ITEM: TIME")) {
       const std::string_view time = lines.need("the time");
       const auto words = words_of(time);
       if (words.size() != 1 || !number_of<double>(words[0]))
         throw FrameFailure{"the time is " + in_quotes(time) + ", a number is needed: the file is damaged here"};
       return;
     }
-    if (!line.starts_with("ITEM: UNITS"))
+    if (!is_item(line, "ITEM: UNITS"))
       throw FrameFailure{"found " + in_quotes(line) +
                          " where ITEM: TIMESTEP is needed; a LAMMPS text dump is needed: write it with `" +
                          write_columns + "`"};
@@ -627,13 +633,15 @@ std::size_t last_text_frame(std::span<const char> text, std::size_t known)
   found += from;
   // `units` and `time` items before the timestep are of the same frame
   std::size_t start = found + 1;
-  for (const std::string_view item : {"ITEM: TIME", "ITEM: UNITS"}) {
+  for (bool moved = true; moved;) {
     const std::size_t value = start_of_line_before(all, start);
     const std::size_t name = start_of_line_before(all, value);
     const std::string_view line = all.substr(name, value - name);
-    if (line.starts_with(item) && line.find_first_not_of(" \r\n", item.size()) == std::string_view::npos) start = name;
+    moved = is_item(line, "ITEM: TIME") || is_item(line, "ITEM: UNITS");
+    if (moved) start = name;
   }
-  return start;
+  // blank lines alone are no frame
+  return all.find_first_not_of(" \t\r\n") < start ? start : 0;
 }
 
 }  // namespace lpsmd

@@ -1,6 +1,6 @@
 /// Fuzzing of the dump reader. The first bytes of an input choose the options, the rest is the dump (or two chunks
 /// of one trajectory). Whatever the bytes: a trajectory of finite numbers, or an Error that names the input; and the
-/// same with one thread and small portions, with several threads, and in blocks.
+/// same whatever the portions it is cut into, with several threads, and in blocks.
 
 #include <cmath>
 #include <cstddef>
@@ -25,7 +25,7 @@ constexpr std::size_t header_bytes = 3;
 /// Bits of the first three bytes of an input.
 struct Choices {
   lpsmd::DumpOptions options;
-  std::size_t threads = 1, frames_per_block = lpsmd::DumpReader::all_frames;
+  std::size_t threads = 1, portion_bytes = 0, frames_per_block = lpsmd::DumpReader::all_frames;
   bool two_chunks = false;
 };
 
@@ -42,7 +42,8 @@ Choices choose(const std::uint8_t *bytes)
   chosen.two_chunks = (bytes[0] & 64) != 0;
   // threads cost a hundred times the parsing of a small input: one in sixteen
   if ((bytes[1] & 15) == 15) chosen.threads = 2 + bytes[1] / 128;
-  options.portion_bytes = (bytes[1] & 16) != 0 ? 1U << (bytes[1] >> 5 & 3) * 2 : std::size_t{1} << 12;
+  options.portion_bytes = std::size_t{1} << 16;
+  if ((bytes[1] & 16) != 0) chosen.portion_bytes = std::size_t{1} << (bytes[1] >> 5) * 2;
   if (bytes[2] != 0) chosen.frames_per_block = bytes[2];
   return chosen;
 }
@@ -62,7 +63,8 @@ void append(DumpTrajectory &whole, const DumpTrajectory &block)
   add(whole.truncated, block.truncated);
 }
 
-Outcome read(std::span<const char> bytes, const Choices &chosen, std::size_t threads, std::size_t most_frames)
+Outcome read(std::span<const char> bytes, const Choices &chosen,
+             std::size_t most_frames = lpsmd::DumpReader::all_frames)
 {
   std::vector<lpsmd::DumpInput> inputs;
   const std::size_t middle = chosen.two_chunks ? bytes.size() / 2 : bytes.size();
@@ -70,11 +72,9 @@ Outcome read(std::span<const char> bytes, const Choices &chosen, std::size_t thr
     if (part.empty() && !inputs.empty()) continue;
     inputs.push_back({"input", [part] { return lpsmd::memory_source(part); }, part.size()});
   }
-  lpsmd::DumpOptions options = chosen.options;
-  options.threads = threads;
   Outcome outcome;
   try {
-    lpsmd::DumpReader reader(std::move(inputs), options);
+    lpsmd::DumpReader reader(std::move(inputs), chosen.options);
     for (;;) {
       const DumpTrajectory block = reader.read(most_frames);
       append(outcome.trajectory, block);
@@ -113,16 +113,22 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t *data, std::size_t size
   if (size < header_bytes) return 0;
   const Choices chosen = choose(data);
   const std::span<const char> bytes(reinterpret_cast<const char *>(data) + header_bytes, size - header_bytes);
-  const Outcome outcome = read(bytes, chosen, 1, lpsmd::DumpReader::all_frames);
+  const Outcome outcome = read(bytes, chosen);
   if (outcome.error) {
     require(outcome.error->starts_with("input"), "an error names its file");
   } else {
     for (const double x : outcome.trajectory.positions) require(std::isfinite(x), "positions are finite");
   }
-  if (chosen.threads > 1)
-    require_same(outcome, read(bytes, chosen, chosen.threads, lpsmd::DumpReader::all_frames), "threads change nothing");
-  // in blocks, repeated frames of long ago are not compared: only with budgets larger than these inputs is this true
+  Choices other = chosen;
+  if (chosen.portion_bytes > 0) {
+    other.options.portion_bytes = chosen.portion_bytes;
+    require_same(outcome, read(bytes, other), "portions change nothing");
+  }
+  if (chosen.threads > 1) {
+    other.options.threads = chosen.threads;
+    require_same(outcome, read(bytes, other), "threads change nothing");
+  }
   if (chosen.frames_per_block != lpsmd::DumpReader::all_frames)
-    require_same(outcome, read(bytes, chosen, 1, chosen.frames_per_block), "blocks change nothing");
+    require_same(outcome, read(bytes, other, chosen.frames_per_block), "blocks change nothing");
   return 0;
 }

