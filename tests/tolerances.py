@@ -115,3 +115,11 @@ PS_BOND_BROKEN_FOR_PS = 0.1
 # ----- training data ---------------------------------------------------------------------------------------
 # Sums of 52 per-type energies of some 100 eV in float64.
 TRAINING_ENERGY_EV = 1e-8
+
+# ----- quantities derived from D ---------------------------------------------------------------------------
+# Straight lines without noise: a few hundred float64 operations.
+LINE_RELATIVE = 1e-10
+# False alarms of a test at 5 % in 300 ensembles: binomial standard error 0.013, three of these.
+FALSE_ALARMS_5 = 0.038
+# Numbers worked by hand to six digits.
+BY_HAND_RELATIVE = 5e-6

@@ -1,0 +1,50 @@
+"""Slopes of other curves of the same replicas, in the fit window of a `Diffusion` and with its weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lpsmd.analysis.diffusion import Diffusion
+from lpsmd.analysis.diffusion import _fit_data as data_of_window
+from lpsmd.analysis.estimators import Estimator, FitData, SlopeFit, fit_slope
+from lpsmd.analysis.msd import Msd
+from lpsmd.errors import LpsmdError
+
+
+def window_data(msds: Sequence[Msd], diffusion: Diffusion, curves: NDArray[np.float64]) -> FitData:
+    """Curves [n, L] of the replicas at the lags that D was fitted to.
+
+    Raises
+    ------
+    LpsmdError
+        If the replicas are not those of the coefficient.
+    """
+    if len(msds) != diffusion.n_replicas:
+        raise LpsmdError(
+            f"found {len(msds)} MSDs for a coefficient of {diffusion.n_replicas} replicas, the same ones are needed"
+        )
+    data = data_of_window(msds, diffusion.fit_start_ps, diffusion.fit_end_ps, diffusion.options)
+    chosen = np.searchsorted(msds[0].time_ps, data.time_ps)
+    return replace(data, rows=curves[:, chosen])
+
+
+def curve_slope(msds: Sequence[Msd], diffusion: Diffusion, curves: NDArray[np.float64]) -> SlopeFit:
+    """Slope over time of the mean of curves [n, L], by the estimator that D was fitted with.
+
+    A single trajectory gives a slope without an error.
+    """
+    return fit_slope(window_data(msds, diffusion, curves), estimator_of(diffusion), confidence=diffusion.confidence)
+
+
+def replica_slopes(msds: Sequence[Msd], diffusion: Diffusion, curves: NDArray[np.float64]) -> NDArray[np.float64]:
+    """[n] the slope over time of each curve [n, L], by the weights that D was fitted with."""
+    return curve_slope(msds, diffusion, curves).replicas
+
+
+def estimator_of(diffusion: Diffusion) -> Estimator:
+    """The name of the estimator; one trajectory has the default weights whatever was asked for."""
+    return diffusion.options.estimator if diffusion.n_replicas > 1 else "brownian"
