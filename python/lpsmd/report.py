@@ -239,13 +239,12 @@ class _Bar(_Lines):
 
 
 def _analyse_model(study: Study, ensemble: Ensemble, model: ModelSpec) -> ModelReport:
-    from lpsmd.analysis import DiffusionOptions, FrameworkOptions, analyse_replicas
+    from lpsmd.analysis import DiffusionOptions, analyse_replicas
 
     outcomes = ensemble.of_model(model.label)
     dumps = [[outcome.replica.dump] for outcome in outcomes if outcome.complete]
     if len(dumps) < study.ensemble.minimum_replicas:
         return ModelReport(model=model, outcomes=outcomes, analysis=None)
-    has_framework = {"P", "S"} <= set(ensemble.structure.elements)
     analysis = analyse_replicas(
         dumps,
         species=study.analysis.species,
@@ -255,7 +254,6 @@ def _analyse_model(study: Study, ensemble: Ensemble, model: ModelSpec) -> ModelR
             fit_start_fraction=study.analysis.fit_start_fraction,
             fit_end_fraction=study.analysis.fit_end_fraction,
         ),
-        framework=FrameworkOptions() if has_framework else None,
     )
     return ModelReport(model=model, outcomes=outcomes, analysis=analysis)
 

@@ -142,6 +142,6 @@ def test_user_errors() -> None:
     good = line_msd(2 * D_A2_PER_PS)
     diffusion = diffusion_coefficient([good, good])
     with pytest.raises(LpsmdError, match="found MSDs without tensor_A2, needed for a diffusion tensor"):
-        diffusion_tensor([good, replace(good, tensor_A2=None)], diffusion)
+        diffusion_tensor([good, replace(good, tensor_A2=np.empty((0, 3, 3)))], diffusion)
     with pytest.raises(LpsmdError, match="found 1 MSDs for a coefficient of 2 replicas, the same ones are needed"):
         diffusion_tensor([good], diffusion)

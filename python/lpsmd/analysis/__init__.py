@@ -55,6 +55,22 @@ whatever MDAnalysis reads (it is not imported here, since MDAnalysis is slow to 
 
 from __future__ import annotations
 
+from lpsmd.analysis.arrhenius import (
+    ArrheniusFit,
+    ArrheniusPoint,
+    ArrheniusPrediction,
+    arrhenius_fit,
+    arrhenius_point,
+    arrhenius_to_dict,
+    read_arrhenius_point,
+)
+from lpsmd.analysis.conductivity import (
+    CollectiveDiffusion,
+    Conductivity,
+    collective_diffusion,
+    conductivity,
+    conductivity_per_D,
+)
 from lpsmd.analysis.covariance import brownian_covariance
 from lpsmd.analysis.diffusion import (
     Diffusion,
@@ -76,16 +92,37 @@ from lpsmd.analysis.msd import (
     mean_squared_displacement,
     stream_mean_squared_displacement,
 )
-from lpsmd.analysis.plots import plot_msd, save_msd_plot
-from lpsmd.analysis.tables import MSD_CSV_COLUMNS, ModelResult, msd_rows, write_msd_csv
+from lpsmd.analysis.planning import Plan, plan
+from lpsmd.analysis.plots import (
+    plot_alpha2,
+    plot_arrhenius,
+    plot_exponent,
+    plot_msd,
+    plot_replicas,
+    plot_window,
+    save_arrhenius_plot,
+    save_diffusion_plot,
+    save_msd_plot,
+)
+from lpsmd.analysis.replicas import map_replicas, mean_over_replicas
+from lpsmd.analysis.summary import Summary, summarise, summary_lines, summary_row, summary_to_dict
+from lpsmd.analysis.tables import MSD_COLUMNS, MSD_CSV_COLUMNS, ModelResult, msd_rows, write_csv, write_msd_csv
+from lpsmd.analysis.tensor import DiffusionTensor, diffusion_tensor
 from lpsmd.analysis.trajectory import Trajectory, iterate_dump, read_dump
 from lpsmd.analysis.verdict import Verdict
 
 __all__ = [
+    "MSD_COLUMNS",
     "MSD_CSV_COLUMNS",
+    "ArrheniusFit",
+    "ArrheniusPoint",
+    "ArrheniusPrediction",
+    "CollectiveDiffusion",
     "CollectiveMsd",
+    "Conductivity",
     "Diffusion",
     "DiffusionOptions",
+    "DiffusionTensor",
     "Estimator",
     "FitData",
     "FrameworkCheck",
@@ -93,26 +130,51 @@ __all__ = [
     "ModelResult",
     "Motion",
     "Msd",
+    "Plan",
     "ReplicaAnalysis",
     "SlopeFit",
+    "Summary",
     "Trajectory",
     "Verdict",
     "analyse_replicas",
+    "arrhenius_fit",
+    "arrhenius_point",
+    "arrhenius_to_dict",
     "brownian_covariance",
     "check_framework",
+    "collective_diffusion",
     "collective_msd",
+    "conductivity",
+    "conductivity_per_D",
     "diffusion_coefficient",
+    "diffusion_tensor",
     "diffusion_to_dict",
     "fit_slope",
     "iterate_dump",
     "local_exponent",
+    "map_replicas",
+    "mean_over_replicas",
     "mean_squared_displacement",
     "msd_rows",
+    "plan",
+    "plot_alpha2",
+    "plot_arrhenius",
+    "plot_exponent",
     "plot_msd",
+    "plot_replicas",
+    "plot_window",
+    "read_arrhenius_point",
     "read_dump",
     "read_trajectory",
+    "save_arrhenius_plot",
+    "save_diffusion_plot",
     "save_msd_plot",
     "stream_mean_squared_displacement",
+    "summarise",
+    "summary_lines",
+    "summary_row",
+    "summary_to_dict",
     "window_scan",
+    "write_csv",
     "write_msd_csv",
 ]

@@ -5,28 +5,27 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
-from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lpsmd.analysis.covariance import brownian_covariance, brownian_line_weights, lag_grid
 from lpsmd.analysis.estimators import Estimator, FitData, SlopeFit, fit_slope
+from lpsmd.analysis.formats import read_trajectory
 from lpsmd.analysis.framework import (
-    DEFAULT_FRAMEWORK,
     FrameworkCheck,
     FrameworkOptions,
     check_framework,
+    framework_for,
     framework_reason,
 )
 from lpsmd.analysis.motion import Motion, describe_motion
 from lpsmd.analysis.msd import Drift, Msd, mean_squared_displacement
-from lpsmd.analysis.replicas import same_lags
+from lpsmd.analysis.replicas import map_replicas, same_lags
 from lpsmd.analysis.text import format_with_error, short
-from lpsmd.analysis.trajectory import Trajectory, read_dump
+from lpsmd.analysis.trajectory import Trajectory
 from lpsmd.analysis.verdict import Evidence, Verdict, judge
 from lpsmd.errors import LpsmdError
 
@@ -228,8 +227,8 @@ def analyse_replicas(
     timestep_fs: float | None = None,
     drift: Drift = "framework",
     options: DiffusionOptions | None = None,
-    framework: FrameworkOptions | None = DEFAULT_FRAMEWORK,
-    read: Callable[[Any], Trajectory] | None = None,
+    framework: FrameworkOptions | Literal["auto"] | None = "auto",
+    read: Callable[..., Trajectory] = read_trajectory,
     processes: int | None = None,
     on_replica: Callable[[int], None] | None = None,
 ) -> ReplicaAnalysis:
@@ -248,9 +247,10 @@ def analyse_replicas(
     options
         See `DiffusionOptions`; defaults if None.
     framework
-        See `FrameworkOptions`; None leaves the check out, and the result says so.
+        See `FrameworkOptions`; ``auto`` checks PS4 units where P and S are there; None leaves the check out, and
+        the result says so.
     read
-        Makes a trajectory of an entry of `replicas`; `read_dump` if None.
+        Makes a trajectory of an entry of `replicas`; called with ``species`` (None for all) and ``threads``.
     processes
         Replicas in memory at a time; one for each core if None.
     on_replica
@@ -259,49 +259,33 @@ def analyse_replicas(
     Raises
     ------
     LpsmdError
-        As from `read_dump`, `mean_squared_displacement`, `check_framework`, `diffusion_coefficient`.
+        As from `read_trajectory`, `mean_squared_displacement`, `check_framework`, `diffusion_coefficient`.
     """
     options = options or DiffusionOptions()
     one = len(replicas) == 1
-    cores = len(os.sched_getaffinity(0))
-    workers = min(processes or cores, max(1, len(replicas)))
-    # cores that a replica has for itself
-    threads = max(1, cores // workers)
-    read_replica = read or partial(read_dump, threads=threads)
 
-    def analyse(paths: Any) -> tuple[Msd, FrameworkCheck | None, list[Msd]]:
-        trajectory = read_replica(paths)
+    def analyse(paths: Any, threads: int) -> tuple[Msd, FrameworkCheck | None, list[Msd]]:
+        alone = drift == "none" and framework is None
+        trajectory = read(paths, species=species if alone else None, threads=threads)
 
         def msd_of(part: Trajectory) -> Msd:
-            length_ps = float(part.times_ps(timestep_fs)[-1])
-            fraction = options.max_lag_fraction(length_ps)
             return mean_squared_displacement(
                 part,
                 species=species,
                 timestep_fs=timestep_fs,
                 drift=drift,
-                max_lag_fraction=fraction,
+                max_lag_fraction=options.max_lag_fraction(float(part.times_ps(timestep_fs)[-1])),
                 threads=threads,
             )
 
-        check = None
-        if framework is not None:
-            check = check_framework(trajectory, timestep_fs=timestep_fs, options=framework)
+        chosen = framework_for(trajectory.elements) if framework == "auto" else framework
+        check = None if chosen is None else check_framework(trajectory, timestep_fs=timestep_fs, options=chosen)
         return msd_of(trajectory), check, [msd_of(block) for block in _blocks(trajectory)] if one else []
 
-    with ThreadPoolExecutor(max_workers=workers) as pool:
-        futures = [pool.submit(analyse, paths) for paths in replicas]
-        try:
-            found = []
-            for future in futures:
-                found.append(future.result())
-                if on_replica is not None:
-                    on_replica(len(found))
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+    found = map_replicas(analyse, replicas, processes=processes, on_replica=on_replica)
     msds = tuple(msd for msd, _, _ in found)
-    frameworks = tuple(check for _, check, _ in found if check is not None) if framework is not None else None
+    checks = tuple(check for _, check, _ in found if check is not None)
+    frameworks = checks if checks and len(checks) == len(msds) else None
     diffusion = diffusion_coefficient(msds, options, frameworks=frameworks, blocks=found[0][2] if one else ())
     return ReplicaAnalysis(msds=msds, frameworks=frameworks, diffusion=diffusion)
 
@@ -444,7 +428,7 @@ def window_scan(
     earliest = max(float(first.time_ps[1]), 0.01 * end)
     starts, values, errors = [], [], []
     for start in np.linspace(earliest, 0.7 * end, n_starts):
-        data = _fit_data(msds, float(start), end, options)
+        data = fit_data(msds, float(start), end, options)
         fit = fit_slope(data)
         starts.append(float(data.time_ps[0]))
         values.append(fit.slope)
@@ -464,7 +448,7 @@ def _choose_window(
     for start, end in options.windows_ps(msds[0].duration_ps):
         if tried and not _holds_enough(msds[0], start, end):
             break
-        data = _fit_data(msds, start, end, options)
+        data = fit_data(msds, start, end, options)
         if len(msds) > 1:
             covariance = None
             fit = fit_slope(data, options.estimator, confidence=options.confidence)
@@ -479,7 +463,7 @@ def _choose_window(
     return (usable or tried)[0]
 
 
-def _fit_data(msds: Sequence[Msd], start_ps: float, end_ps: float, options: DiffusionOptions) -> FitData:
+def fit_data(msds: Sequence[Msd], start_ps: float, end_ps: float, options: DiffusionOptions) -> FitData:
     """At most 16 lags of the window, evenly spread, of every replica."""
     first = msds[0]
     window = _window(first, start_ps, end_ps)
@@ -574,7 +558,7 @@ def _single_covariance(
     same_lags(blocks)
     fractions = replace(options, fit_ps=None)
     start, end = fractions.windows_ps(blocks[0].duration_ps)[0]
-    part = _fit_data(blocks, start, end, options)
+    part = fit_data(blocks, start, end, options)
     weights = brownian_line_weights(part.lags, part.n_frames)[1]
     expected = float(weights @ _analytic_covariance(part, msd.n_atoms) @ weights)
     found = float((part.rows @ weights).var(ddof=1))

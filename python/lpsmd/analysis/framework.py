@@ -46,8 +46,10 @@ class FrameworkOptions:
     bond_persistence_ps: float = 0.1
 
 
-#: For Li6PS5Cl.
-DEFAULT_FRAMEWORK = FrameworkOptions()
+def framework_for(elements: Sequence[str]) -> FrameworkOptions | None:
+    """The check of thiophosphates, which hold PS4 units; None where P or S is missing."""
+    options = FrameworkOptions()
+    return options if set(options.bond) <= set(elements) else None
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

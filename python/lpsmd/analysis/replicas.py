@@ -1,8 +1,11 @@
-"""The MSDs of an ensemble: what must be alike to average them, and their mean."""
+"""Replicas of an ensemble: worked on side by side, and averaged where they are alike."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +13,9 @@ from numpy.typing import NDArray
 from lpsmd.analysis.msd import Msd
 from lpsmd.analysis.text import short
 from lpsmd.errors import LpsmdError
+
+Entry = TypeVar("Entry")
+Found = TypeVar("Found")
 
 
 def same_lags(msds: Sequence[Msd]) -> None:
@@ -37,8 +43,10 @@ def same_lags(msds: Sequence[Msd]) -> None:
             )
 
 
-def mean_over_replicas(msds: Sequence[Msd]) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
-    """Mean MSD [L] over replicas and its standard error [L], None for a single replica.
+def mean_over_replicas(
+    msds: Sequence[Msd], curve: str = "msd_A2"
+) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
+    """Mean over replicas of the MSD, or of another field [L], and its standard error, None for a single replica.
 
     Raises
     ------
@@ -46,7 +54,44 @@ def mean_over_replicas(msds: Sequence[Msd]) -> tuple[NDArray[np.float64], NDArra
         If the replicas differ in lags.
     """
     same_lags(msds)
-    values = np.array([msd.msd_A2 for msd in msds])
+    values = np.array([getattr(msd, curve) for msd in msds])
     if len(values) < 2:
         return values[0], None
     return values.mean(axis=0), values.std(axis=0, ddof=1) / np.sqrt(len(values))
+
+
+def map_replicas(
+    work: Callable[[Entry, int], Found],
+    replicas: Sequence[Entry],
+    *,
+    processes: int | None = None,
+    on_replica: Callable[[int], None] | None = None,
+) -> list[Found]:
+    """Do some work on each replica, several at a time: reading and MSDs leave Python's lock to others.
+
+    Parameters
+    ----------
+    work
+        Called with a replica and the number of threads that it may use.
+    replicas
+        In the order of the results.
+    processes
+        Replicas in memory at a time; one for each core if None.
+    on_replica
+        Called with the number of replicas done, as each is.
+    """
+    cores = len(os.sched_getaffinity(0))
+    workers = min(processes or cores, max(1, len(replicas)))
+    threads = max(1, cores // workers)
+    found: list[Found] = []
+    with ThreadPoolExecutor(max_workers=workers) as pool:
+        futures = [pool.submit(work, replica, threads) for replica in replicas]
+        try:
+            for future in futures:
+                found.append(future.result())
+                if on_replica is not None:
+                    on_replica(len(found))
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    return found

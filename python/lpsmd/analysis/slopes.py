@@ -8,8 +8,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from lpsmd.analysis.diffusion import Diffusion
-from lpsmd.analysis.diffusion import _fit_data as data_of_window
+from lpsmd.analysis.diffusion import Diffusion, fit_data
 from lpsmd.analysis.estimators import Estimator, FitData, SlopeFit, fit_slope
 from lpsmd.analysis.msd import Msd
 from lpsmd.errors import LpsmdError
@@ -27,7 +26,7 @@ def window_data(msds: Sequence[Msd], diffusion: Diffusion, curves: NDArray[np.fl
         raise LpsmdError(
             f"found {len(msds)} MSDs for a coefficient of {diffusion.n_replicas} replicas, the same ones are needed"
         )
-    data = data_of_window(msds, diffusion.fit_start_ps, diffusion.fit_end_ps, diffusion.options)
+    data = fit_data(msds, diffusion.fit_start_ps, diffusion.fit_end_ps, diffusion.options)
     chosen = np.searchsorted(msds[0].time_ps, data.time_ps)
     return replace(data, rows=curves[:, chosen])
 

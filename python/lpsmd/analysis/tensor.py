@@ -124,7 +124,7 @@ def diffusion_tensor(msds: Sequence[Msd], diffusion: Diffusion) -> DiffusionTens
     LpsmdError
         If the MSDs carry no tensor, or are not those of the coefficient.
     """
-    if any(msd.tensor_A2 is None for msd in msds):
+    if any(len(msd.tensor_A2) == 0 for msd in msds):
         raise LpsmdError(
             "found MSDs without tensor_A2, needed for a diffusion tensor: compute them anew from the dumps"
         )

@@ -18,11 +18,22 @@ from lpsmd.errors import LpsmdError
 # command: (module, what it does); the function has the command's name.
 _COMMANDS = {
     "run": ("lpsmd.cli.run", "Run a study: replicas in LAMMPS, then D with its error."),
+    "msd": ("lpsmd.cli.msd", "Mean squared displacement of any dumps."),
+    "diffusion": ("lpsmd.cli.diffusion", "Diffusion coefficient of any dumps, with its error and a verdict."),
+    "arrhenius": ("lpsmd.cli.arrhenius", "Activation energy from coefficients at several temperatures."),
     "structure": ("lpsmd.cli.structure", "Write starting structures."),
     "export": ("lpsmd.cli.model", "Turn a trained NequIP, MACE or DP network into a model file."),
     "model": ("lpsmd.cli.model", "Show or check a model file."),
     "train": ("lpsmd.cli.train", "Retrain the demonstration models."),
 }
+
+
+def _keep_lines(command: click.Command) -> click.Command:
+    """Turn the backslash and b of raw docstrings into the mark by which click keeps a paragraph's lines."""
+    command.help = command.help and command.help.replace("\\b\n", "\b\n")
+    for inner in getattr(command, "commands", {}).values():
+        _keep_lines(inner)
+    return command
 
 
 class _LazyGroup(click.Group):
@@ -34,7 +45,7 @@ class _LazyGroup(click.Group):
             return None
         command = getattr(importlib.import_module(_COMMANDS[cmd_name][0]), cmd_name)
         assert isinstance(command, click.Command)
-        return command
+        return _keep_lines(command)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -56,7 +67,12 @@ def main() -> None:
     \b
     A first study with the shipped demonstration models:
       lpsmd run demo
+    Dumps that you have:
+      lpsmd diffusion 'runs/*/msd.dump' --species Li --timestep-fs 2
     Your own model:
       lpsmd export nequip best.ckpt -o model.pt --functional PBE --reference frame.extxyz
       lpsmd model check model.pt
     """
+
+
+_keep_lines(main)
