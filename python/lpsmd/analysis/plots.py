@@ -12,7 +12,7 @@ from matplotlib import pyplot
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FixedLocator, MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
 from lpsmd.analysis.arrhenius import ArrheniusFit
@@ -179,7 +179,7 @@ def plot_replicas(result: ModelResult, *, ax: Axes | None = None) -> Axes:
     ax.set_xlabel("replica, by ascending D")
     ax.set_ylabel(f"D of {found.species} ({unit})")
     ax.set_xlim(0.5 - 0.02 * len(values), len(values) + 0.5 + 0.02 * len(values))
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.xaxis.set_major_locator(FixedLocator([1]) if len(values) == 1 else MaxNLocator(integer=True))
     _include_zero(ax)
     ax.legend(loc="upper left", fontsize="small", frameon=False)
     return ax
@@ -242,7 +242,7 @@ def plot_arrhenius(
     band = [fit.extrapolate(1000.0 / x) for x in inverse]
     low, high = np.array([[p.low_cm2_per_s, p.high_cm2_per_s] for p in band]).T
     label = f"$E_a$ = {_plus_minus(fit.activation_energy_eV, fit.activation_energy_half_interval_eV, 3)} eV"
-    line = f"{label} ({100 * fit.confidence:g} %)"
+    line = f"{label} ({100 * fit.confidence:g} %)" + ("" if fit.is_straight else ": not one straight line")
     ax.plot(inverse, [p.D_cm2_per_s for p in band], color=_COLOUR, linewidth=1.4, label=line)
     ax.fill_between(inverse, low, high, color=_COLOUR, alpha=0.15, linewidth=0)
     for point in shown:
@@ -327,7 +327,7 @@ def save_diffusion_plot(
     sentence = (
         f"{found.verdict}: {found.reason}".replace("+-", "±").replace("Angstrom^2", "Å²").replace("Angstrom", "Å")
     )
-    figure.suptitle(heading + "\n" + textwrap.fill(sentence, 130), fontsize="medium")
+    figure.suptitle(heading + "\n" + textwrap.fill(sentence, 110), fontsize="medium")
     figure.savefig(os.fspath(path), dpi=dpi)
 
 
