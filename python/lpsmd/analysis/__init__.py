@@ -39,7 +39,8 @@ one model is one call::
 
 or step by step::
 
-    trajectory = read_dump(["chunk.0.dump"], species=None)  # -> Trajectory
+    trajectory = read_dump(["chunk.0.dump"], species=None)  # -> Trajectory; iterate_dump: in blocks
+    trajectory = read_trajectory("XDATCAR", frame_interval_fs=100.0)  # the same from XTC, DCD, extended XYZ ...
     msd = mean_squared_displacement(trajectory, species="Li", timestep_fs=2.0)  # -> Msd
     check = check_framework(trajectory, timestep_fs=2.0)  # -> FrameworkCheck
     result = diffusion_coefficient([msd], DiffusionOptions(), frameworks=[check])  # -> Diffusion

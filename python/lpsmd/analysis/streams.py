@@ -17,7 +17,8 @@ from lpsmd.errors import LpsmdError
 _GZIP = b"\x1f\x8b"
 _ZSTD = b"\x28\xb5\x2f\xfd"
 # A compressed block may hold thousands of times its size; small pieces keep what comes out at once bounded.
-_PIECE_BYTES = 1 << 14
+_GZIP_PIECE_BYTES = 1 << 16
+_ZSTD_PIECE_BYTES = 1 << 14
 
 
 class Readable(Protocol):
@@ -76,9 +77,9 @@ def _decompressing(name: str, raw: Any, end_at_damage: bool, *, owned: bool = Fa
 
         head = buffered.peek(4)[:4]
         if head.startswith(_GZIP):
-            return _Named(name, "gzip", _Decompressed(buffered, _gzip_member), end_at_damage, close)
+            return _Named(name, "gzip", _Decompressed(buffered, _gzip_member, _GZIP_PIECE_BYTES), end_at_damage, close)
         if head.startswith(_ZSTD):
-            return _Named(name, "zstd", _Decompressed(buffered, _zstd_frame), end_at_damage, close)
+            return _Named(name, "zstd", _Decompressed(buffered, _zstd_frame, _ZSTD_PIECE_BYTES), end_at_damage, close)
     return _Named(name, "", buffered, end_at_damage, close)
 
 
@@ -130,9 +131,10 @@ class _Decompressed(io.RawIOBase):
     Faster than `gzip`, and unlike `zstandard`'s own reader it takes a cut frame for an EOFError.
     """
 
-    def __init__(self, raw: Any, new_part: Callable[[], Any]) -> None:
+    def __init__(self, raw: Any, new_part: Callable[[], Any], piece_bytes: int) -> None:
         self._raw = raw
         self._new_part = new_part
+        self._piece_bytes = piece_bytes
         self._part: Any = None
         self._ready = memoryview(b"")
 
@@ -141,7 +143,7 @@ class _Decompressed(io.RawIOBase):
 
     def readinto(self, target: Any, /) -> int:
         while not self._ready:
-            piece = self._unused() or self._raw.read(_PIECE_BYTES)
+            piece = self._unused() or self._raw.read(self._piece_bytes)
             if not piece:
                 if self._part is not None:
                     raise EOFError("the file ends before their end mark")
