@@ -1,4 +1,4 @@
-"""From complete replicas to what people read: progress, a table, results.json, msd.csv and msd.png."""
+"""From complete replicas to what people read: progress, a table, results.json, msd.csv and plots."""
 
 from __future__ import annotations
 
@@ -110,8 +110,8 @@ def analyse_study(study: Study, ensemble: Ensemble) -> StudyReport:
 
 
 def write_results(report: StudyReport) -> None:
-    """Write results.json, msd.csv and msd.png into the study's folder."""
-    from lpsmd.analysis import ModelResult, save_msd_plot, write_msd_csv
+    """Write results.json, msd.csv, msd.png and a diffusion_MODEL.png for each model into the study's folder."""
+    from lpsmd.analysis import ModelResult, save_diffusion_plot, save_msd_plot, write_msd_csv
 
     output = report.ensemble.output
     (output / "results.json").write_text(json.dumps(results(report), indent=2) + "\n", encoding="utf-8")
@@ -132,6 +132,8 @@ def write_results(report: StudyReport) -> None:
     study = report.study
     title = f"{study.name}: {study.analysis.species} at {study.dynamics.temperature_K:g} K"
     save_msd_plot(output / "msd.png", rows, title=title)
+    for row in rows:
+        save_diffusion_plot(output / f"diffusion_{row.label}.png", row, title=f"{row.label}, {title}")
 
 
 def results(report: StudyReport) -> dict[str, Any]:
@@ -145,7 +147,7 @@ def results(report: StudyReport) -> dict[str, Any]:
             "atoms": len(structure.types),
             "volume_A3": structure.volume_A3,
         },
-        "models": [_model_dict(entry) for entry in report.models],
+        "models": [_model_dict(report.study, entry) for entry in report.models],
         "comparisons": [{**asdict(entry), "significant": entry.significant} for entry in report.comparisons],
         "comparison_error": "95 % half-widths of the two D combined in quadrature",
     }
@@ -182,7 +184,11 @@ def print_report(report: StudyReport, console: Console) -> None:
         console.print(str(comparison), markup=False, highlight=False, soft_wrap=True)
     for line in _warnings(report):
         console.print(line, style="yellow", markup=False, highlight=False, soft_wrap=True)
-    written = "results.json, msd.csv, msd.png" if len(report.short_of_replicas) < len(report.models) else "results.json"
+    written = (
+        "results.json, msd.csv, msd.png, diffusion_*.png"
+        if len(report.short_of_replicas) < len(report.models)
+        else "results.json"
+    )
     console.print(f"{written} in {report.ensemble.output}", highlight=False, soft_wrap=True)
 
 
@@ -241,6 +247,7 @@ class _Bar(_Lines):
 def _analyse_model(study: Study, ensemble: Ensemble, model: ModelSpec) -> ModelReport:
     from lpsmd.analysis import DiffusionOptions, analyse_replicas
 
+    window = study.analysis.fit_window
     outcomes = ensemble.of_model(model.label)
     dumps = [[outcome.replica.dump] for outcome in outcomes if outcome.complete]
     if len(dumps) < study.ensemble.minimum_replicas:
@@ -250,10 +257,7 @@ def _analyse_model(study: Study, ensemble: Ensemble, model: ModelSpec) -> ModelR
         species=study.analysis.species,
         timestep_fs=study.dynamics.timestep_fs,
         drift=study.analysis.drift,
-        options=DiffusionOptions(
-            fit_start_fraction=study.analysis.fit_start_fraction,
-            fit_end_fraction=study.analysis.fit_end_fraction,
-        ),
+        options=DiffusionOptions() if window is None else DiffusionOptions.fixed(*window),
     )
     return ModelReport(model=model, outcomes=outcomes, analysis=analysis)
 
@@ -336,9 +340,7 @@ def _warnings(report: StudyReport) -> Iterator[str]:
                 yield "\n".join(f"    | {line}" for line in outcome.tail.splitlines())
 
 
-def _model_dict(entry: ModelReport) -> dict[str, Any]:
-    from lpsmd.analysis import diffusion_to_dict
-
+def _model_dict(study: Study, entry: ModelReport) -> dict[str, Any]:
     pressure = entry.mean("mean_pressure_bar")
     return {
         "label": entry.model.label,
@@ -347,13 +349,30 @@ def _model_dict(entry: ModelReport) -> dict[str, Any]:
         "architecture": entry.model.architecture,
         "functional": entry.model.functional,
         "dtype": entry.model.dtype,
-        "diffusion": None if entry.analysis is None else diffusion_to_dict(entry.analysis.diffusion),
+        **_found(study, entry),
         "mean_temperature_K": entry.mean("mean_temperature_K"),
         "mean_pressure_GPa": None if pressure is None else _GPA_PER_BAR * pressure,
         "ms_per_step": entry.mean("ms_per_step"),
         "replicas_complete": len(entry.complete),
         "replicas": [_replica_dict(outcome) for outcome in entry.outcomes],
     }
+
+
+def _found(study: Study, entry: ModelReport) -> dict[str, Any]:
+    """D and what follows from it; None for each where there are too few replicas."""
+    from lpsmd.analysis import summarise, summary_to_dict
+
+    if entry.analysis is None:
+        return {"diffusion": None, "tensor": None, "collective": None, "conductivity": None}
+    summary = summarise(
+        entry.analysis.msds,
+        entry.analysis.diffusion,
+        temperature_K=study.dynamics.temperature_K,
+        charge_e=study.analysis.charge_e,
+    )
+    values = summary_to_dict(summary)
+    del values["plan"]
+    return values
 
 
 def _replica_dict(outcome: ReplicaOutcome) -> dict[str, Any]:

@@ -125,12 +125,15 @@ class EnsembleSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class AnalysisSpec:
-    """What is computed from the trajectories; none of it changes how they run."""
+    """What is computed from the trajectories; none of it changes how they run.
+
+    `fit_window` is None where the start of the fit is chosen by the data; else parts of the production.
+    """
 
     species: str
+    charge_e: float
     drift: Literal["framework", "com", "none"]
-    fit_start_fraction: float
-    fit_end_fraction: float
+    fit_window: tuple[float, float] | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -274,7 +277,8 @@ class _EnsembleSection(_Section):
 class _AnalysisSection(_Section):
     species: str = "Li"
     drift: Literal["framework", "com", "none"] = "framework"
-    fit_window: Annotated[list[_Fraction], pydantic.Field(min_length=2, max_length=2)] = [0.1, 0.5]
+    charge_e: float = 1.0
+    fit_window: Annotated[list[_Fraction], pydantic.Field(min_length=2, max_length=2)] | None = None
 
 
 class _StudyFile(_Section):
@@ -335,11 +339,11 @@ def _lower_first(text: str) -> str:
 
 def _resolve(parsed: _StudyFile, *, folder: Path) -> Study:
     """Check what pydantic cannot see. The caller puts the file's name in front of a StudyError."""
-    fit_start, fit_end = parsed.analysis.fit_window
-    if not fit_start < fit_end:
+    window = parsed.analysis.fit_window
+    if window is not None and not window[0] < window[1]:
         raise StudyError(
-            f"[analysis]: fit_window: found {parsed.analysis.fit_window}, needed two "
-            f"growing fractions of the production, such as [0.1, 0.5]"
+            f"[analysis]: fit_window: found {window}, needed two growing fractions of the production, "
+            "such as [0.1, 0.5]"
         )
     if parsed.ensemble.minimum_replicas > parsed.ensemble.replicas:
         raise StudyError(
@@ -360,9 +364,9 @@ def _resolve(parsed: _StudyFile, *, folder: Path) -> Study:
         ),
         analysis=AnalysisSpec(
             species=parsed.analysis.species,
+            charge_e=parsed.analysis.charge_e,
             drift=parsed.analysis.drift,
-            fit_start_fraction=fit_start,
-            fit_end_fraction=fit_end,
+            fit_window=None if window is None else (window[0], window[1]),
         ),
     )
 

@@ -85,6 +85,18 @@ def test_the_msd_is_written_as_csv_and_png(folder: Path) -> None:
     assert (folder / "out" / "msd.png").read_bytes().startswith(PNG)
 
 
+def test_each_model_has_its_four_panels_and_derived_quantities(folder: Path) -> None:
+    results = json.loads((folder / "out" / "results.json").read_text())
+    for model in results["models"]:
+        assert (folder / "out" / f"diffusion_{model['label']}.png").read_bytes().startswith(PNG)
+        for part in ("diffusion", "tensor", "collective"):
+            assert model[part]["verdict"]
+        conducted = model["conductivity"]
+        assert (conducted["temperature_K"], conducted["volume_A3"]) == (600.0, pytest.approx(1000.0))
+        ratio = conducted["nernst_einstein_S_per_cm"] / conducted["collective_S_per_cm"]
+        assert ratio == pytest.approx(model["diffusion"]["D_cm2_per_s"] / model["collective"]["D_cm2_per_s"])
+
+
 def test_the_same_numbers_come_from_analyse_only(folder: Path) -> None:
     before = json.loads((folder / "out" / "results.json").read_text())
     done = lpsmd("run", "study.toml", "--output", "out", "--analyse-only", "--json", cwd=folder)

@@ -109,6 +109,16 @@ class DiffusionOptions:
             if not getattr(self, name) > 0.0:
                 raise LpsmdError(f"{name} is {getattr(self, name)}, a positive number is needed")
 
+    @classmethod
+    def fixed(cls, start_fraction: float, end_fraction: float, **others: Any) -> DiffusionOptions:
+        """Options whose fit window is that part of the length of a replica, and no other."""
+        return cls(
+            fit_start_fraction=start_fraction,
+            latest_start_fraction=start_fraction,
+            fit_end_fraction=end_fraction,
+            **others,
+        )
+
     def windows_ps(self, duration_ps: float) -> list[tuple[float, float]]:
         """Start and end of the windows to try, in order, for replicas of a length."""
         if self.fit_ps is not None:

@@ -138,8 +138,7 @@ def _options(fit: str, **others: Any) -> Any:
     except ValueError as error:
         raise LpsmdError(f"--fit {fit}: two numbers are needed, as 7:35") from error
     if numbers[2]:
-        start, end = start / 100.0, end / 100.0
-        return DiffusionOptions(fit_start_fraction=start, latest_start_fraction=start, fit_end_fraction=end, **others)
+        return DiffusionOptions.fixed(start / 100.0, end / 100.0, **others)
     return DiffusionOptions(fit_ps=(start, end), **others)
 
 

@@ -67,6 +67,7 @@ def run(study: str, output: Path | None, processes: int | None, analyse_only: bo
       results.json   D, interval, fit window and verdict of each model, seeds, versions, hashes
       msd.csv        mean squared displacements, per model and lag
       msd.png        the same as a plot
+      diffusion_MODEL.png  MSD, local exponent, D against fit window, spread of replicas
       MODEL/replica-NNN/   log, trajectory and final state of each replica
 
     Stop with Ctrl-C and run the same command again: complete replicas are kept, the others start over. Exit
