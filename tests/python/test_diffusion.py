@@ -367,3 +367,13 @@ def test_results_as_files(tmp_path: Path) -> None:
     assert row["msd_x_A2"] == pytest.approx(4.0)
     single = ModelResult(label="lj", msds=(msds[0],), diffusion=found)
     assert next(msd_rows(single.msds))["msd_stderr_A2"] == ""
+
+
+def test_window_and_exponents_do_not_hang_on_the_confidence_of_D() -> None:
+    curves = [12 * TIME_PS + bend * np.square(TIME_PS) for bend in (0.2, 0.9, 1.6, 2.3)]
+    msds = [msd_of(curve) for curve in curves]
+    low, high = (diffusion_coefficient(msds, DiffusionOptions(confidence=level)) for level in (0.5, 0.99))
+    assert (low.fit_start_ps, low.motion) == (high.fit_start_ps, high.motion)
+    assert low.D_half_interval_cm2_per_s is not None
+    assert high.D_half_interval_cm2_per_s is not None
+    assert low.D_half_interval_cm2_per_s < high.D_half_interval_cm2_per_s

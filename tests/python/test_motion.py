@@ -18,7 +18,7 @@ LAGS = np.arange(20, 101, 5)
 
 def motion_of(rows: np.ndarray) -> Motion:
     data = FitData(time_ps=0.1 * LAGS, lags=LAGS, rows=np.atleast_2d(rows), n_frames=201)
-    return describe_motion(data, confidence=0.95)
+    return describe_motion(data)
 
 
 @pytest.mark.parametrize("power", [0.0, 0.5, 1.0, 2.0])
@@ -60,6 +60,7 @@ def test_bent_is_said_beyond_the_interval_and_the_margin(straightness: float, ha
         quality=0.5,
     )
     assert found.is_bent(0.15) is bent
+    assert found.is_bent(0.15, intervals=10.0) is (bent and half is not None and abs(straightness - 1) > 10 * half)
 
 
 def test_quality_of_diffusion_is_uniform() -> None:

@@ -46,8 +46,8 @@ def lattice_hops(rng: np.random.Generator, n: int, n_frames: int) -> NDArray[np.
 
 
 def ballistic_start(rng: np.random.Generator, n: int, n_frames: int) -> NDArray[np.float64]:
-    """Velocities with a memory of 0.3 ps: ballistic first, diffusive later."""
-    return _VELOCITY * FRAME_PS * _ornstein_uhlenbeck(rng, n, n_frames, memory_ps=0.3).cumsum(axis=1)
+    """Velocities with a memory of 0.2 ps: ballistic first, diffusive later."""
+    return _VELOCITY * FRAME_PS * _ornstein_uhlenbeck(rng, n, n_frames, memory_ps=0.2).cumsum(axis=1)
 
 
 def correlated_ions(rng: np.random.Generator, n: int, n_frames: int) -> NDArray[np.float64]:
@@ -85,8 +85,8 @@ def _rattling(
 
 _WALK_D = 0.5
 _HOPS_PER_PS = 0.35
-_VELOCITY = 1.2
-_KEEP = np.exp(-FRAME_PS / 0.3)
+_VELOCITY = 1.5
+_KEEP = np.exp(-FRAME_PS / 0.2)
 
 KINDS = {
     kind.name: kind

@@ -188,7 +188,7 @@ def collective_diffusion(msds: Sequence[Msd], diffusion: Diffusion) -> Collectiv
     tracer = np.array(diffusion.D_replicas_cm2_per_s)
     collective = to_D * fit.replicas
     ratio, ratio_stderr, interval = ratio_of_means(tracer, collective, diffusion.confidence)
-    motion = describe_motion(window_data(msds, diffusion, curves), confidence=diffusion.confidence)
+    motion = describe_motion(window_data(msds, diffusion, curves))
     verdict, reason = _judge(diffusion, motion, fit.slope, half)
     return CollectiveDiffusion(
         species=diffusion.species,

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 
 from lpsmd.analysis.covariance import brownian_covariance, brownian_line_weights, lag_grid
 from lpsmd.analysis.estimators import Estimator, FitData, SlopeFit, fit_slope
@@ -21,7 +22,7 @@ from lpsmd.analysis.framework import (
     framework_for,
     framework_reason,
 )
-from lpsmd.analysis.motion import Motion, describe_motion
+from lpsmd.analysis.motion import MOTION_CONFIDENCE, Motion, describe_motion
 from lpsmd.analysis.msd import Drift, Msd, mean_squared_displacement
 from lpsmd.analysis.replicas import map_replicas, same_lags
 from lpsmd.analysis.text import format_with_error, short
@@ -318,7 +319,7 @@ def diffusion_coefficient(
     together count as few. Student's t with one degree of freedom less than blocks.
 
     The fit window starts at the first of a few starts from which the MSD is straight (exponent with a free offset
-    within its interval of 1, or within 0.05); else from which it is within the margin; else at the first of all.
+    within its 99 % interval of 1, or within 0.05); else from which it is within the margin; else at the first of all.
     The verdict is the first of these that holds:
 
     ``framework broken``
@@ -465,12 +466,19 @@ def _choose_window(
         else:
             covariance, dof = _single_covariance(data, msds[0], blocks, options)
             fit = _single_fit(data, covariance, dof)
-        motion = describe_motion(data, confidence=options.confidence, covariance=covariance, dof=fit.dof)
+        motion = describe_motion(data, covariance=covariance, dof=fit.dof)
         tried.append((data, fit, motion))
-        if not motion.is_caged and not motion.is_bent(_STRAIGHT):
+        if not motion.is_caged and not motion.is_bent(_STRAIGHT, intervals=_intervals_to_move(len(msds), fit.dof)):
             return tried[-1]
     usable = [entry for entry in tried if not entry[2].is_caged and not entry[2].is_bent(options.exponent_margin)]
     return (usable or tried)[0]
+
+
+def _intervals_to_move(n_replicas: int, dof: float) -> float:
+    """How many intervals of the exponent make 99 %: a window that noise moves often spoils the interval of D."""
+    if n_replicas > 1:
+        dof = n_replicas - 1
+    return float(stats.t.ppf(0.995, dof) / stats.t.ppf(0.5 + MOTION_CONFIDENCE / 2.0, dof))
 
 
 def fit_data(msds: Sequence[Msd], start_ps: float, end_ps: float, options: DiffusionOptions) -> FitData:

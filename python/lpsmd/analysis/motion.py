@@ -13,13 +13,17 @@ from scipy import stats
 from lpsmd.analysis.covariance import brownian_covariance, brownian_line_weights, line_weights
 from lpsmd.analysis.estimators import FitData, jackknife
 
+#: Of the intervals of exponents, whatever is asked for D: a verdict must not hang on how an error is quoted.
+MOTION_CONFIDENCE = 0.95
 #: Fewer lags than this cannot be cut into an early and a late half with a slope each.
 _MIN_LAGS_TO_HALVE = 4
 
 
 @dataclass(frozen=True, kw_only=True)
 class Motion:
-    """What the MSD in a fit window says of the motion. Half-intervals are None where one replica gives none.
+    """What the MSD in a fit window says of the motion.
+
+    Half-intervals are Student's at 95 %, and None where one replica gives none.
 
     Attributes
     ----------
@@ -45,10 +49,10 @@ class Motion:
         half = self.exponent_half_interval
         return half is not None and self.exponent + half < 0.5
 
-    def is_bent(self, margin: float) -> bool:
-        """The MSD is not a straight line: beyond the interval of its exponent, and by more than a margin."""
+    def is_bent(self, margin: float, *, intervals: float = 1.0) -> bool:
+        """The MSD is not a straight line: beyond some intervals of its exponent, and by more than a margin."""
         half = self.straightness_half_interval
-        return half is not None and abs(self.straightness - 1.0) > max(half, margin)
+        return half is not None and abs(self.straightness - 1.0) > max(intervals * half, margin)
 
     def has_unclear_exponent(self, margin: float, uncertainty: float) -> bool:
         """The exponent is not 1, and the one with a free offset is too uncertain to say that the MSD is straight."""
@@ -75,7 +79,6 @@ def _text(name: str, value: float, half: float | None) -> str:
 def describe_motion(
     data: FitData,
     *,
-    confidence: float,
     covariance: NDArray[np.float64] | None = None,
     dof: float = math.inf,
 ) -> Motion:
@@ -85,8 +88,6 @@ def describe_motion(
     ----------
     data
         The MSDs.
-    confidence
-        Of the intervals.
     covariance
         [M, M] of the MSD of a single trajectory; replicas have their own spread.
     dof
@@ -95,8 +96,9 @@ def describe_motion(
 
     def interval(statistic: Callable[[NDArray[np.float64]], NDArray[np.float64]]) -> tuple[float, float | None]:
         if covariance is None:
-            return jackknife(data.rows, statistic, confidence)
-        return _propagate(data.rows.mean(axis=0), statistic, covariance, float(stats.t.ppf(0.5 + confidence / 2, dof)))
+            return jackknife(data.rows, statistic, MOTION_CONFIDENCE)
+        quantile = float(stats.t.ppf(0.5 + MOTION_CONFIDENCE / 2.0, dof))
+        return _propagate(data.rows.mean(axis=0), statistic, covariance, quantile)
 
     exponent, exponent_half = interval(_LocalExponent(data))
     straightness, straightness_half = math.nan, None
