@@ -58,6 +58,8 @@ def test_diffusion_is_that_of_the_library(runs: Path, tmp_path: Path) -> None:
     assert values["diffusion"]["D_cm2_per_s"] == pytest.approx(expected.D_cm2_per_s, rel=ALGEBRA_RELATIVE)
     assert values["diffusion"]["verdict"] == "diffusive"
     assert values["replicas"] == [[str(path)] for path in paths]
+    assert values["window_scan"]["D_cm2_per_s"][0] == pytest.approx(1.2e-4, rel=0.2)
+    assert len(values["local_exponent"]["time_ps"]) == len(values["local_exponent"]["exponent"]) > 10
     for part in ("tensor", "collective", "plan"):
         assert values[part]["verdict"] == "diffusive"
     assert values["conductivity"]["nernst_einstein_verdict"] == "diffusive"

@@ -422,6 +422,8 @@ def window_scan(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """D against the start of the fit window, its end kept: flat where the motion is diffusive.
 
+    Starts from which too few lags are left are passed over.
+
     Returns
     -------
     tuple
@@ -439,6 +441,8 @@ def window_scan(
     earliest = max(float(first.time_ps[1]), 0.01 * end)
     starts, values, errors = [], [], []
     for start in np.linspace(earliest, 0.7 * end, n_starts):
+        if not all(_can_be_fitted(msd, float(start), end) for msd in msds):
+            continue
         data = fit_data(msds, float(start), end, options)
         fit = fit_slope(data)
         starts.append(float(data.time_ps[0]))
@@ -457,7 +461,7 @@ def _choose_window(
     """The earliest window whose motion is straight, else within the margin of it, else the first of all."""
     tried: list[tuple[FitData, SlopeFit, Motion]] = []
     for start, end in options.windows_ps(msds[0].duration_ps):
-        if tried and not _holds_enough(msds[0], start, end):
+        if tried and not _can_be_fitted(msds[0], start, end):
             break
         data = fit_data(msds, start, end, options)
         if len(msds) > 1:
@@ -504,8 +508,9 @@ def _inside(msd: Msd, start_ps: float, end_ps: float) -> NDArray[np.bool_]:
     return (msd.time_ps >= start_ps - slack) & (msd.time_ps <= end_ps + slack) & (msd.time_ps > 0.0)
 
 
-def _holds_enough(msd: Msd, start_ps: float, end_ps: float) -> bool:
-    return int(np.count_nonzero(_inside(msd, start_ps, end_ps))) >= _MIN_LAGS_IN_WINDOW
+def _can_be_fitted(msd: Msd, start_ps: float, end_ps: float) -> bool:
+    window = _inside(msd, start_ps, end_ps)
+    return int(np.count_nonzero(window)) >= _MIN_LAGS_IN_WINDOW and float(msd.msd_A2[window].min()) > 0.0
 
 
 def _window(msd: Msd, start_ps: float, end_ps: float) -> NDArray[np.bool_]:

@@ -130,10 +130,7 @@ def plot_window(result: ModelResult, *, ax: Axes | None = None) -> Axes:
     ax = _axes(ax)
     found = result.diffusion
     power, unit = _scale(found.D_cm2_per_s)
-    try:
-        starts, values, errors = window_scan(result.msds, found.options)
-    except LpsmdError:  # too few lags to move the start
-        starts = values = errors = np.empty(0)
+    starts, values, errors = window_scan(result.msds, found.options)
     ax.plot(starts, values * power, color=_COLOUR, marker="o", markersize=3.5, linewidth=1.4, label="D(start)")
     if np.isfinite(errors).any():
         low, high = (values - errors) * power, (values + errors) * power

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,7 +13,7 @@ from lpsmd.cli._dumps import Dumps, check_out, dump_options, reading, write_out
 from lpsmd.errors import LpsmdError
 
 if TYPE_CHECKING:
-    from lpsmd.analysis import FrameworkOptions
+    from lpsmd.analysis import Diffusion, FrameworkOptions, Msd
 
 
 @click.command()
@@ -106,7 +107,7 @@ def diffusion(
     row = summary_row(summary)
 
     def values() -> dict[str, Any]:
-        return {**summary_to_dict(summary), "replicas": dumps.replicas}
+        return {**summary_to_dict(summary), **_curves(found.msds, found.diffusion), "replicas": dumps.replicas}
 
     write_out(out, values=values, columns=list(row), rows=[row])
     if msd_out is not None:
@@ -116,6 +117,24 @@ def diffusion(
         title = species if temperature_K is None else f"{species}, {temperature_K:g} K"
         save_diffusion_plot(plot, result, title=title)
         click.echo(f"{plot} written", err=True)
+
+
+def _curves(msds: Sequence[Msd], found: Diffusion) -> dict[str, Any]:
+    """What the plot shows beside the MSD: the local exponent over time, and D over the start of the window."""
+    from lpsmd.analysis import local_exponent, mean_over_replicas, window_scan
+
+    mean, _ = mean_over_replicas(msds)
+    time_ps, exponent = local_exponent(msds[0].time_ps, mean)
+    start_ps, D, stderr = window_scan(msds, found.options)
+    return {
+        "local_exponent": {"time_ps": time_ps.tolist(), "exponent": exponent.tolist()},
+        "window_scan": {
+            "fit_start_ps": start_ps.tolist(),
+            "D_cm2_per_s": D.tolist(),
+            "D_stderr_cm2_per_s": stderr.tolist() if len(msds) > 1 else None,
+            "verdict": str(found.verdict),
+        },
+    }
 
 
 def _options(fit: str, **others: Any) -> Any:
