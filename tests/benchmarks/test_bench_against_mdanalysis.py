@@ -39,19 +39,25 @@ LI = np.flatnonzero(np.array(ELEMENTS) == "Li")
 ROUNDS = 3
 
 
-@pytest.fixture(scope="module")
-def dump(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def write_walk(path: Path, elements: list[str], n_frames: int) -> Path:
+    """A dump of a random walk, made frame by frame."""
     rng = np.random.default_rng(0)
-    positions = rng.uniform(0, 20, (416, 3)) + rng.normal(0, 0.05, (N_FRAMES, 416, 3)).cumsum(axis=0)
-    path = tmp_path_factory.mktemp("bench") / "big.dump"
-    names = [f"{i + 1} {TYPES[element]} {element}" for i, element in enumerate(ELEMENTS)]
+    n_atoms = len(elements)
+    positions = rng.uniform(0, 20, (n_atoms, 3))
+    names = [f"{i + 1} {TYPES[element]} {element}" for i, element in enumerate(elements)]
     with path.open("w") as stream:
-        for t, frame in enumerate(positions.tolist()):
-            stream.write(f"ITEM: TIMESTEP\n{10 * t}\nITEM: NUMBER OF ATOMS\n416\nITEM: BOX BOUNDS pp pp pp\n")
+        for t in range(n_frames):
+            positions += rng.normal(0, 0.05, (n_atoms, 3))
+            stream.write(f"ITEM: TIMESTEP\n{10 * t}\nITEM: NUMBER OF ATOMS\n{n_atoms}\nITEM: BOX BOUNDS pp pp pp\n")
             stream.write("0.0 20.0\n" * 3 + "ITEM: ATOMS id type element xu yu zu\n")
-            rows = zip(names, frame, strict=True)
+            rows = zip(names, positions.tolist(), strict=True)
             stream.writelines(f"{name} {x:.8f} {y:.8f} {z:.8f}\n" for name, (x, y, z) in rows)
     return path
+
+
+@pytest.fixture(scope="module")
+def dump(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_walk(tmp_path_factory.mktemp("bench") / "big.dump", ELEMENTS, N_FRAMES)
 
 
 def with_lpsmd(path: Path, threads: int) -> Msd:
@@ -178,6 +184,23 @@ def test_cost_against_frames(benchmark: Any) -> None:
     benchmark.extra_info.update({f"us_per_frame_{n}": cost for n, cost in per_frame.items()})
     print("\n" + ", ".join(f"{n} frames: {cost:.2f} us each" for n, cost in per_frame.items()))
     assert per_frame[100_000] < BENCHMARK_COST_PER_FRAME_RATIO * per_frame[1000]
+
+
+def test_cost_of_reading_and_msd_against_frames(benchmark: Any, tmp_path: Path) -> None:
+    """The 52-atom cell, one thread, from the dump to the MSD at lags up to half the length."""
+    per_frame = {}
+    for n_frames in (1000, 10_000, 100_000):
+        path = write_walk(tmp_path / f"{n_frames}.dump", ELEMENTS[:52], n_frames)
+
+        def work(path: Path = path) -> Msd:
+            return mean_squared_displacement(read_dump(path, threads=1), species="Li", timestep_fs=2.0, drift="none")
+
+        best, found = seconds(work, 3)
+        per_frame[n_frames] = best / n_frames * 1e6
+        assert found.msd_A2[1] == pytest.approx(3 * 0.05**2, rel=0.02)
+    benchmark.pedantic(work, rounds=1)
+    benchmark.extra_info.update({f"us_per_frame_{n}": cost for n, cost in per_frame.items()})
+    print("\n" + ", ".join(f"{n} frames: {cost:.2f} us each" for n, cost in per_frame.items()))
 
 
 def sums_with_scipy(positions: np.ndarray) -> np.ndarray:
