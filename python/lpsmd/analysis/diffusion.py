@@ -10,7 +10,6 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from lpsmd.analysis.covariance import brownian_covariance, brownian_line_weights, lag_grid
 from lpsmd.analysis.estimators import Estimator, FitData, SlopeFit, fit_slope
@@ -22,7 +21,7 @@ from lpsmd.analysis.framework import (
     framework_for,
     framework_reason,
 )
-from lpsmd.analysis.motion import MOTION_CONFIDENCE, Motion, describe_motion
+from lpsmd.analysis.motion import Motion, describe_motion
 from lpsmd.analysis.msd import Drift, Msd, mean_squared_displacement
 from lpsmd.analysis.replicas import map_replicas, same_lags
 from lpsmd.analysis.text import format_with_error, short
@@ -327,7 +326,7 @@ def diffusion_coefficient(
         interval at a rate that passes the limit within the length of a replica.
     ``not yet diffusive``
         caged: the exponent of the MSD is below one half by more than its interval; or not straight: the exponent
-        with a free offset differs from 1 by more than its interval and by more than the margin.
+        with a free offset differs from 1 by more than its 99 % interval and by more than the margin.
     ``too few events``
         fewer effective hops in the whole ensemble than the minimum.
     ``too short to judge``
@@ -472,17 +471,10 @@ def _choose_window(
             fit = _single_fit(data, covariance, dof)
         motion = describe_motion(data, covariance=covariance, dof=fit.dof)
         tried.append((data, fit, motion))
-        if not motion.is_caged and not motion.is_bent(_STRAIGHT, intervals=_intervals_to_move(len(msds), fit.dof)):
+        if not motion.is_caged and not motion.is_bent(_STRAIGHT):
             return tried[-1]
     usable = [entry for entry in tried if not entry[2].is_caged and not entry[2].is_bent(options.exponent_margin)]
     return (usable or tried)[0]
-
-
-def _intervals_to_move(n_replicas: int, dof: float) -> float:
-    """How many intervals of the exponent make 99 %: a window that noise moves often spoils the interval of D."""
-    if n_replicas > 1:
-        dof = n_replicas - 1
-    return float(stats.t.ppf(0.995, dof) / stats.t.ppf(0.5 + MOTION_CONFIDENCE / 2.0, dof))
 
 
 def fit_data(msds: Sequence[Msd], start_ps: float, end_ps: float, options: DiffusionOptions) -> FitData:

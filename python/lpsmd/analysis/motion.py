@@ -15,6 +15,8 @@ from lpsmd.analysis.estimators import FitData, jackknife
 
 #: Of the intervals of exponents, whatever is asked for D: a verdict must not hang on how an error is quoted.
 MOTION_CONFIDENCE = 0.95
+#: An MSD is called bent at this level: windows move by it, and one that noise moves often spoils the interval of D.
+BENT_CONFIDENCE = 0.99
 #: Fewer lags than this cannot be cut into an early and a late half with a slope each.
 _MIN_LAGS_TO_HALVE = 4
 
@@ -35,6 +37,8 @@ class Motion:
     quality
         Probability Q of residuals as large as these if the motion is diffusion with an offset, after
         Bullerjahn, von Buelow and Hummer 2020; near 0 speaks against diffusion. NaN where it cannot be had.
+    dof
+        Degrees of freedom of the intervals.
     """
 
     exponent: float
@@ -42,6 +46,7 @@ class Motion:
     straightness: float
     straightness_half_interval: float | None
     quality: float
+    dof: float
 
     @property
     def is_caged(self) -> bool:
@@ -49,10 +54,13 @@ class Motion:
         half = self.exponent_half_interval
         return half is not None and self.exponent + half < 0.5
 
-    def is_bent(self, margin: float, *, intervals: float = 1.0) -> bool:
-        """The MSD is not a straight line: beyond some intervals of its exponent, and by more than a margin."""
+    def is_bent(self, margin: float) -> bool:
+        """The MSD is not a straight line: beyond the 99 % interval of its exponent, and by more than a margin."""
         half = self.straightness_half_interval
-        return half is not None and abs(self.straightness - 1.0) > max(intervals * half, margin)
+        if half is None:
+            return False
+        wider = stats.t.ppf(0.5 + BENT_CONFIDENCE / 2, self.dof) / stats.t.ppf(0.5 + MOTION_CONFIDENCE / 2, self.dof)
+        return abs(self.straightness - 1.0) > max(float(wider) * half, margin)
 
     def has_unclear_exponent(self, margin: float, uncertainty: float) -> bool:
         """The exponent is not 1, and the one with a free offset is too uncertain to say that the MSD is straight."""
@@ -110,6 +118,7 @@ def describe_motion(
         straightness=straightness,
         straightness_half_interval=straightness_half,
         quality=_quality(data) if covariance is None else _single_quality(data, covariance, dof),
+        dof=dof if covariance is not None else max(1, len(data.rows) - 1),
     )
 
 
