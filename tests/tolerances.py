@@ -89,6 +89,8 @@ COVERAGE_95 = 0.027
 # The same over 150 ensembles: standard errors 0.038 and 0.018, three of these.
 COVERAGE_SMALL_68 = 0.115
 COVERAGE_SMALL_95 = 0.054
+# t^0.8 of 8 replicas or more: 4 % are taken for diffusion, plus three binomial standard errors of 60 ensembles.
+SUBDIFFUSION_TAKEN_FOR_DIFFUSION = 0.12
 # Ordinary least squares claims 95 % and holds the truth in fewer than 30 % of cases.
 OLS_COVERAGE_95 = 0.5
 

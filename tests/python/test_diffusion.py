@@ -171,6 +171,17 @@ def test_rattling_and_subdiffusion_must_be_told_apart() -> None:
     assert "cannot tell whether rattling or subdiffusion lowers it" in unclear.reason
 
 
+def test_an_offset_must_show_beside_the_plain_exponent() -> None:
+    # exponent 0.82 either way: a line with an offset is one, a power is not
+    spread = np.linspace(-0.01, 0.01, 8)
+    line = [msd_of((9 + 12 * TIME_PS) * (1 + s)) for s in spread]
+    power = [msd_of(18 * np.maximum(TIME_PS, 1e-9) ** (0.84 + s)) for s in spread]
+    assert diffusion_coefficient(line).verdict is Verdict.DIFFUSIVE
+    found = diffusion_coefficient(power)
+    assert found.verdict is not Verdict.DIFFUSIVE
+    assert found.exponent == pytest.approx(0.84, abs=0.01)
+
+
 def test_too_few_events() -> None:
     few = [replace(msd, n_atoms=1) for msd in noisy(12 * TIME_PS, 0.05)]
     found = diffusion_coefficient(few)
@@ -377,3 +388,12 @@ def test_window_and_exponents_do_not_hang_on_the_confidence_of_D() -> None:
     assert low.D_half_interval_cm2_per_s is not None
     assert high.D_half_interval_cm2_per_s is not None
     assert low.D_half_interval_cm2_per_s < high.D_half_interval_cm2_per_s
+
+
+def test_no_atom_is_its_own_neighbour(tmp_path: Path) -> None:
+    positions = np.repeat(np.array([[[0.0, 0, 0], [3, 0, 0], [0, 9, 0], [5, 5, 5]]]), 9, axis=0)
+    path = write_dump(tmp_path / "a.dump", positions, ["S", "S", "S", "Li"], bounds=((0.0, 20.0),) * 3)
+    options = FrameworkOptions(species="S", bond=("S", "S"), coordination=1, bond_limit_A=20.0)
+    assert check_framework(read_dump(path), timestep_fs=2.0, options=options).longest_bond_A == pytest.approx(9.0)
+    with pytest.raises(LpsmdError, match="found 3 S, at least 4 are needed for the bonds of each S"):
+        check_framework(read_dump(path), timestep_fs=2.0, options=replace(options, coordination=3))

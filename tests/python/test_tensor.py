@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from lpsmd.analysis import Msd, diffusion_coefficient
+from lpsmd.analysis import DiffusionOptions, Msd, collective_diffusion, diffusion_coefficient
 from lpsmd.analysis.tensor import DiffusionTensor, diffusion_tensor, isotropy_test, tensor_to_dict
 from lpsmd.errors import LpsmdError
 from support.walks import line_msd, walk_msd, walks
@@ -145,3 +145,14 @@ def test_user_errors() -> None:
         diffusion_tensor([good, replace(good, tensor_A2=np.empty((0, 3, 3)))], diffusion)
     with pytest.raises(LpsmdError, match="found 1 MSDs for a coefficient of 2 replicas, the same ones are needed"):
         diffusion_tensor([good], diffusion)
+
+
+def test_derived_quantities_have_the_same_weights_whatever_the_estimator() -> None:
+    rng = np.random.default_rng(8)
+    msds = [walk_msd(walks(rng, 0.5 * np.eye(3), n_frames=101, n_atoms=6)) for _ in range(52)]
+    fits = [diffusion_coefficient(msds, DiffusionOptions(estimator=name)) for name in ("brownian", "gls", "ols")]
+    tensors = [diffusion_tensor(msds, diffusion).D_cm2_per_s for diffusion in fits]
+    haven = [collective_diffusion(msds, diffusion).haven_ratio for diffusion in fits]
+    np.testing.assert_allclose(np.trace(tensors[0]) / 3, fits[0].D_cm2_per_s, rtol=LINE_RELATIVE)
+    np.testing.assert_array_equal(tensors[1:], [tensors[0]] * 2)
+    assert haven == [haven[0]] * 3

@@ -62,6 +62,18 @@ def caged(rng: np.random.Generator, n: int, n_frames: int) -> NDArray[np.float64
     return _rattling(rng, n, n_frames, amplitude_A=0.5, memory_ps=0.3)
 
 
+def subdiffusion(rng: np.random.Generator, n: int, n_frames: int) -> NDArray[np.float64]:
+    """Fractional Brownian motion, MSD of t^0.8 at all times, by circulant embedding (Davies and Harte 1987)."""
+    lags = np.arange(n_frames, dtype=np.float64)
+    covariance = 0.5 * ((lags + 1.0) ** 0.8 - 2.0 * lags**0.8 + np.abs(lags - 1.0) ** 0.8)
+    ring = np.concatenate([covariance, covariance[-2:0:-1]])
+    spectrum = np.sqrt(np.maximum(np.fft.rfft(ring).real, 0.0))
+    noise = np.fft.rfft(rng.standard_normal((n, len(ring), N_IONS, 3)), axis=1)
+    steps = np.fft.irfft(noise * spectrum[:, None, None], len(ring), axis=1)[:, :n_frames]
+    walks: NDArray[np.float64] = 0.6 * steps.cumsum(axis=1)
+    return walks
+
+
 def _walk(rng: np.random.Generator, shape: tuple[int, ...], D_A2_per_ps: float) -> NDArray[np.float64]:
     steps = rng.standard_normal(shape)
     steps *= np.sqrt(2.0 * D_A2_per_ps * FRAME_PS)
@@ -100,6 +112,8 @@ KINDS = {
             D_A2_per_ps=float(_VELOCITY**2 * FRAME_PS / 2.0 * (1.0 + _KEEP) / (1.0 - _KEEP)),
         ),
         Kind(name="correlated ions", make=correlated_ions, D_A2_per_ps=_WALK_D),
+        # these have no coefficient
+        Kind(name="subdiffusion", make=subdiffusion, D_A2_per_ps=0.0),
         Kind(name="caged", make=caged, D_A2_per_ps=0.0),
     )
 }

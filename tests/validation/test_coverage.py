@@ -14,6 +14,7 @@ from tolerances import (
     COVERAGE_SMALL_68,
     COVERAGE_SMALL_95,
     OLS_COVERAGE_95,
+    SUBDIFFUSION_TAKEN_FOR_DIFFUSION,
 )
 
 MOVING = [name for name, kind in KINDS.items() if kind.D_A2_per_ps]
@@ -32,6 +33,11 @@ def test_caged_ions_are_not_called_diffusive() -> None:
     for tally in measure("caged", 50, sizes=(8, 30), seed=1):
         assert tally.share(Verdict.NOT_YET_DIFFUSIVE) == 1.0
     assert measure_single("caged", 50, seed=1).share(Verdict.NOT_YET_DIFFUSIVE) == 1.0
+
+
+def test_subdiffusion_is_not_called_diffusive() -> None:
+    for tally in measure("subdiffusion", 60, sizes=(8, 30), seed=1):
+        assert tally.share(Verdict.DIFFUSIVE) < SUBDIFFUSION_TAKEN_FOR_DIFFUSION
 
 
 def test_ordinary_least_squares_fails() -> None:

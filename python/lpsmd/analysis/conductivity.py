@@ -15,7 +15,7 @@ from lpsmd.analysis.diffusion import CM2_PER_S_IN_A2_PER_PS, Diffusion
 from lpsmd.analysis.estimators import jackknife
 from lpsmd.analysis.motion import Motion, describe_motion
 from lpsmd.analysis.msd import Msd
-from lpsmd.analysis.slopes import curve_slope, window_data
+from lpsmd.analysis.slopes import curve_slope, replica_slopes, window_data
 from lpsmd.analysis.text import format_with_error
 from lpsmd.analysis.verdict import Verdict
 from lpsmd.errors import LpsmdError
@@ -185,7 +185,7 @@ def collective_diffusion(msds: Sequence[Msd], diffusion: Diffusion) -> Collectiv
     to_D = CM2_PER_S_IN_A2_PER_PS / (2 * _DIMENSIONS)
     fit = curve_slope(msds, diffusion, curves)
     half = fit.half_interval(diffusion.confidence)
-    tracer = np.array(diffusion.D_replicas_cm2_per_s)
+    tracer = to_D * replica_slopes(msds, diffusion, np.array([msd.msd_A2 for msd in msds]))
     collective = to_D * fit.replicas
     ratio, ratio_stderr, interval = ratio_of_means(tracer, collective, diffusion.confidence)
     motion = describe_motion(window_data(msds, diffusion, curves))

@@ -24,7 +24,7 @@ from lpsmd.analysis.framework import (
 from lpsmd.analysis.motion import Motion, describe_motion
 from lpsmd.analysis.msd import Drift, Msd, mean_squared_displacement
 from lpsmd.analysis.replicas import map_replicas, same_lags
-from lpsmd.analysis.text import format_with_error, short
+from lpsmd.analysis.text import format_with_error, short, without_nan
 from lpsmd.analysis.trajectory import Trajectory
 from lpsmd.analysis.verdict import Evidence, Verdict, judge
 from lpsmd.errors import LpsmdError
@@ -77,7 +77,8 @@ class DiffusionOptions:
         two cannot be told apart.
     straightness_uncertainty
         Where the local exponent is not 1, either rattling adds a constant to a straight MSD or the motion is
-        subdiffusive; with a half-interval of the exponent with a free offset above this, nobody can tell.
+        subdiffusive. Only where the whole interval of the exponent with a free offset is this near to 1, and does
+        not hold the local exponent, is it taken for the former.
     """
 
     fit_start_fraction: float = 0.1
@@ -319,6 +320,7 @@ def diffusion_coefficient(
 
     The fit window starts at the first of a few starts from which the MSD is straight (exponent with a free offset
     within its 99 % interval of 1, or within 0.05); else from which it is within the margin; else at the first of all.
+    A later start also needs an interval short enough to show it (`DiffusionOptions.straightness_uncertainty`).
     The verdict is the first of these that holds:
 
     ``framework broken``
@@ -413,7 +415,7 @@ def diffusion_to_dict(diffusion: Diffusion) -> dict[str, Any]:
     values["verdict"] = str(diffusion.verdict)
     values["n_replicas"] = diffusion.n_replicas
     values["text"] = str(diffusion)
-    return {key: _without_nan(value) for key, value in values.items()}
+    return without_nan(values)
 
 
 def window_scan(
@@ -471,7 +473,10 @@ def _choose_window(
             fit = _single_fit(data, covariance, dof)
         motion = describe_motion(data, covariance=covariance, dof=fit.dof)
         tried.append((data, fit, motion))
-        if not motion.is_caged and not motion.is_bent(_STRAIGHT):
+        # noise bends no line at later starts: it must show straight there, or subdiffusion passes for diffusion
+        if len(tried) > 1 and not motion.is_surely_straight(options.straightness_uncertainty):
+            tried.pop()
+        elif not motion.is_caged and not motion.is_bent(_STRAIGHT):
             return tried[-1]
     usable = [entry for entry in tried if not entry[2].is_caged and not entry[2].is_bent(options.exponent_margin)]
     return (usable or tried)[0]
@@ -586,14 +591,3 @@ def _single_fit(data: FitData, covariance: NDArray[np.float64], dof: float) -> S
     slopes = data.rows @ weights * per_ps
     stderr = math.sqrt(float(weights @ covariance @ weights)) * per_ps
     return SlopeFit(slope=float(slopes[0]), stderr=stderr, dof=dof, replicas=slopes)
-
-
-def _without_nan(value: Any) -> Any:
-    """JSON has no NaN: None stands for what could not be had."""
-    if isinstance(value, dict):
-        return {key: _without_nan(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_without_nan(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value

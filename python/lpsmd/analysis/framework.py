@@ -99,9 +99,10 @@ def check_framework(
     options = options or FrameworkOptions()
     centre, neighbour = options.bond
     centres, others = trajectory.indices_of(centre), trajectory.indices_of(neighbour)
-    if len(others) < options.coordination:
+    needed = options.coordination + (centre == neighbour)  # no atom is its own neighbour
+    if len(others) < needed:
         raise LpsmdError(
-            f"{trajectory.name}: found {len(others)} {neighbour}, at least {options.coordination} are needed "
+            f"{trajectory.name}: found {len(others)} {neighbour}, at least {needed} are needed "
             f"for the bonds of each {centre}: set bond and coordination, or leave the check out"
         )
     pairs, lengths = _bond_lengths(trajectory, centres, others, options.coordination)
@@ -166,7 +167,9 @@ def _bond_lengths(
     cell = trajectory.cells_A[0]
     between = positions[0, others][None] - positions[0, centres][:, None]
     nearest, distances = find_mic(between.reshape(-1, 3), cell, trajectory.periodic)
-    ranked = np.argsort(distances.reshape(len(centres), len(others)), axis=1)[:, :coordination]
+    distances = distances.reshape(len(centres), len(others))
+    distances[centres[:, None] == others] = np.inf
+    ranked = np.argsort(distances, axis=1)[:, :coordination]
     row = np.arange(len(centres))[:, None]
     i = np.broadcast_to(centres[:, None], ranked.shape).ravel()
     j = others[ranked].ravel()

@@ -17,6 +17,8 @@ from lpsmd.analysis.estimators import FitData, jackknife
 MOTION_CONFIDENCE = 0.95
 #: An MSD is called bent at this level: windows move by it, and one that noise moves often spoils the interval of D.
 BENT_CONFIDENCE = 0.99
+#: Of a power of 0.85, the exponent with a free offset is off by half of this: it is right to first order only.
+_FIRST_ORDER = 0.03
 #: Fewer lags than this cannot be cut into an early and a late half with a slope each.
 _MIN_LAGS_TO_HALVE = 4
 
@@ -62,12 +64,24 @@ class Motion:
         wider = stats.t.ppf(0.5 + BENT_CONFIDENCE / 2, self.dof) / stats.t.ppf(0.5 + MOTION_CONFIDENCE / 2, self.dof)
         return abs(self.straightness - 1.0) > max(float(wider) * half, margin)
 
+    def is_surely_straight(self, uncertainty: float) -> bool:
+        """The whole interval of the exponent with a free offset is that near to 1."""
+        half = self.straightness_half_interval
+        return half is not None and abs(self.straightness - 1.0) + half <= uncertainty
+
     def has_unclear_exponent(self, margin: float, uncertainty: float) -> bool:
-        """The exponent is not 1, and the one with a free offset is too uncertain to say that the MSD is straight."""
+        """The exponent is not 1, and the one with a free offset does not show that an offset alone is to blame.
+
+        It does where its whole interval is near 1, and the exponent without an offset lies outside of it.
+        """
         half, free_half = self.exponent_half_interval, self.straightness_half_interval
         if half is None or abs(self.exponent - 1.0) <= max(half, margin):
             return False
-        return free_half is None or free_half > uncertainty
+        return (
+            free_half is None
+            or not self.is_surely_straight(uncertainty)
+            or abs(self.exponent - self.straightness) <= max(free_half, _FIRST_ORDER)
+        )
 
     @property
     def exponent_text(self) -> str:

@@ -1,4 +1,4 @@
-"""Slopes of other curves of the same replicas, in the fit window of a `Diffusion` and with its weights."""
+"""Slopes of other curves of the same replicas, in the fit window of a `Diffusion`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpsmd.analysis.diffusion import Diffusion, fit_data
-from lpsmd.analysis.estimators import Estimator, FitData, SlopeFit, fit_slope
+from lpsmd.analysis.estimators import FitData, SlopeFit, brownian_fit
 from lpsmd.analysis.msd import Msd
 from lpsmd.errors import LpsmdError
 
@@ -32,18 +32,14 @@ def window_data(msds: Sequence[Msd], diffusion: Diffusion, curves: NDArray[np.fl
 
 
 def curve_slope(msds: Sequence[Msd], diffusion: Diffusion, curves: NDArray[np.float64]) -> SlopeFit:
-    """Slope over time of the mean of curves [n, L], by the estimator that D was fitted with.
+    """Slope over time of the mean of curves [n, L], by the fixed analytic weights whatever D was fitted with.
 
-    A single trajectory gives a slope without an error.
+    What is compared with each other, tensor components, tracers and charge, then has the same weights. A single
+    trajectory gives a slope without an error.
     """
-    return fit_slope(window_data(msds, diffusion, curves), estimator_of(diffusion), confidence=diffusion.confidence)
+    return brownian_fit(window_data(msds, diffusion, curves))
 
 
 def replica_slopes(msds: Sequence[Msd], diffusion: Diffusion, curves: NDArray[np.float64]) -> NDArray[np.float64]:
-    """[n] the slope over time of each curve [n, L], by the weights that D was fitted with."""
+    """[n] the slope over time of each curve [n, L], by the same weights."""
     return curve_slope(msds, diffusion, curves).replicas
-
-
-def estimator_of(diffusion: Diffusion) -> Estimator:
-    """The name of the estimator; one trajectory has the default weights whatever was asked for."""
-    return diffusion.options.estimator if diffusion.n_replicas > 1 else "brownian"

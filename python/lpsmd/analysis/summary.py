@@ -20,7 +20,7 @@ from lpsmd.analysis.msd import Msd
 from lpsmd.analysis.planning import Plan, plan, plan_to_dict
 from lpsmd.analysis.tables import Cell
 from lpsmd.analysis.tensor import DiffusionTensor, diffusion_tensor, tensor_to_dict
-from lpsmd.analysis.text import short
+from lpsmd.analysis.text import short, without_nan
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -97,14 +97,16 @@ def summarise(
 
 def summary_to_dict(summary: Summary) -> dict[str, Any]:
     """Every part as JSON-ready values, units in the keys, a verdict in each."""
-    return {
-        "temperature_K": summary.temperature_K,
-        "diffusion": diffusion_to_dict(summary.diffusion),
-        "tensor": None if summary.tensor is None else tensor_to_dict(summary.tensor),
-        "collective": None if summary.collective is None else collective_to_dict(summary.collective),
-        "conductivity": None if summary.conductivity is None else conductivity_to_dict(summary.conductivity),
-        "plan": None if summary.plan is None else plan_to_dict(summary.plan),
-    }
+    return without_nan(
+        {
+            "temperature_K": summary.temperature_K,
+            "diffusion": diffusion_to_dict(summary.diffusion),
+            "tensor": None if summary.tensor is None else tensor_to_dict(summary.tensor),
+            "collective": None if summary.collective is None else collective_to_dict(summary.collective),
+            "conductivity": None if summary.conductivity is None else conductivity_to_dict(summary.conductivity),
+            "plan": None if summary.plan is None else plan_to_dict(summary.plan),
+        }
+    )
 
 
 def summary_lines(summary: Summary) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 
 def format_with_error(value: float, error: float | None) -> str:
@@ -23,3 +24,16 @@ def short(value: float) -> str:
     """A time in three digits, at least one decimal."""
     text = f"{value:.3g}"
     return text if "." in text or "e" in text else text + ".0"
+
+
+def without_nan(values: dict[str, Any]) -> dict[str, Any]:
+    """JSON has no NaN: None stands for what could not be had, in lists and dictionaries too."""
+    return {name: _plain(value) for name, value in values.items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return without_nan(value)
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
