@@ -11,6 +11,14 @@
 
 namespace lpsmd {
 
+namespace {
+
+// What no simulation reaches, but what a unit mistaken does; levels and memory grow with it
+constexpr std::int64_t max_lag_frames = std::int64_t{1} << 40;
+constexpr std::size_t max_points = std::size_t{1} << 20;
+
+}  // namespace
+
 StreamingMsd::StreamingMsd(Options options) : options_(std::move(options))
 {
   plan();
@@ -41,8 +49,13 @@ void StreamingMsd::plan()
   if (o.longest_lag < o.frame_interval)
     throw Error("the longest lag is " + std::to_string(o.longest_lag) + " steps, at least one frame interval, " +
                 std::to_string(o.frame_interval) + " steps, is needed");
-  if (o.points < 2 || o.points % 2 != 0)
-    throw Error("found " + std::to_string(o.points) + " points at each level, an even number is needed, as 32");
+  if (o.longest_lag / o.frame_interval > max_lag_frames)
+    throw Error("the longest lag is " + std::to_string(o.longest_lag) + " steps, at most " +
+                std::to_string(max_lag_frames) + " times the frame interval, " + std::to_string(o.frame_interval) +
+                " steps, is needed: give the longest lag that the trajectory has");
+  if (o.points < 2 || o.points % 2 != 0 || o.points > max_points)
+    throw Error("found " + std::to_string(o.points) + " points at each level, an even number up to " +
+                std::to_string(max_points) + " is needed, as 32");
   if (o.charges.empty() == o.selection.empty())
     throw Error("a selection of atoms or charges are needed, and not both: use one StreamingMsd for each");
   if (o.charges.empty())
@@ -54,17 +67,14 @@ void StreamingMsd::plan()
   n_batches_ = o.charges.empty() ? (o.selection.size() + batch_atoms - 1) / batch_atoms : 1;
   lag_steps_ = {0};
   const std::int64_t longest = o.longest_lag / o.frame_interval;
-  for (std::int64_t stride = 1; lag_steps_.back() / o.frame_interval < longest; stride *= 2) {
+  // a level whose first lag is too long has none; the level below has then reached the longest
+  for (std::int64_t stride = 1; stride == 1 || longest / stride >= static_cast<std::int64_t>(o.points / 2);
+       stride *= 2) {
     auto &level = levels_.emplace_back();
-    for (std::size_t back = stride == 1 ? 1 : o.points / 2; back < std::max<std::size_t>(o.points, 2); ++back) {
-      const std::int64_t frames = static_cast<std::int64_t>(back) * stride;
-      if (frames > longest) break;
-      level.push_back({back, lag_steps_.size()});
-      lag_steps_.push_back(frames * o.frame_interval);
-    }
-    if (level.empty()) {
-      levels_.pop_back();
-      break;
+    const auto last = std::min<std::int64_t>(longest / stride, static_cast<std::int64_t>(o.points) - 1);
+    for (auto back = stride == 1 ? std::int64_t{1} : static_cast<std::int64_t>(o.points / 2); back <= last; ++back) {
+      level.push_back({static_cast<std::size_t>(back), lag_steps_.size()});
+      lag_steps_.push_back(back * stride * o.frame_interval);
     }
   }
   quartic_wanted_.assign(lag_steps_.size(), false);

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, get_args
@@ -18,6 +19,8 @@ Drift = Literal["framework", "com", "none"]
 
 #: Places of xx, yy, zz, xy, xz, yz in a symmetric tensor.
 _TENSOR_PLACES = np.array([[0, 3, 4], [3, 1, 5], [4, 5, 2]])
+#: Steps are int64 in the core; no run has this many.
+_MOST_STEPS = 2.0**61
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -248,14 +251,14 @@ def stream_mean_squared_displacement(
     species, timestep_fs, drift, reference_species, collective
         As for `mean_squared_displacement`.
     longest_lag_ps
-        Lags beyond are left out.
+        Lags beyond are left out; finite, at most 2^40 intervals between frames.
     points
-        Frames kept at each level, even.
+        Frames kept at each level, even, at most 2^20.
 
     Raises
     ------
     LpsmdError
-        As `mean_squared_displacement`; also if there is no block, the first has one frame only, or a block does not
+        As `mean_squared_displacement`; also if `longest_lag_ps` is not positive or beyond its limit, there is no block, the first has one frame only, or a block does not
         go on where the one before has ended.
 
     References
@@ -263,6 +266,8 @@ def stream_mean_squared_displacement(
     .. [1] Dubbeldam, Ford, Ellis, Snurr 2009, doi:10.1080/08927020902818039
     """
     _check_drift(drift)
+    if not 0.0 < longest_lag_ps < math.inf:
+        raise LpsmdError(f"longest_lag_ps is {longest_lag_ps}, a positive finite number of picoseconds is needed")
     reference = _names(reference_species)
     first: Trajectory | None = None
     streams: list[_core.StreamingMsd] = []
@@ -273,7 +278,7 @@ def stream_mean_squared_displacement(
             streams = _streams(
                 block,
                 species=species,
-                longest_lag_steps=int(longest_lag_ps * 1000.0 / step_fs * (1 + 1e-12)),
+                longest_lag_steps=_steps_up_to(longest_lag_ps, step_fs),
                 weights=_drift_weights(block, moving=(species,), drift=drift, reference=reference),
                 collective=collective,
                 points=points,
@@ -478,6 +483,17 @@ def _lag_steps(trajectory: Trajectory, max_lag_fraction: float) -> NDArray[np.in
     # the small term keeps 0.1 * 30 from falling below 3
     longest = int(max_lag_fraction * float(steps[-1] - steps[0]) + 1e-9)
     return _core.lag_steps_of(steps, max(longest, int(np.diff(steps).min())))
+
+
+def _steps_up_to(longest_lag_ps: float, step_fs: float) -> int:
+    # the small part keeps 0.3 ps over 0.1 ps from falling below 3
+    steps = longest_lag_ps * 1000.0 / step_fs * (1 + 1e-12)
+    if steps >= _MOST_STEPS:
+        raise LpsmdError(
+            f"longest_lag_ps is {longest_lag_ps:g}, that is {steps:.3g} steps of {step_fs:g} fs; fewer than "
+            f"{_MOST_STEPS:.3g} are needed: give the longest lag that the trajectory has, in ps"
+        )
+    return int(steps)
 
 
 def _times(steps: NDArray[np.int64], step_fs: float) -> NDArray[np.float64]:
