@@ -5,6 +5,7 @@
 #include <limits>
 #include <string>
 
+#include "core/compensated_sum.h"
 #include "core/error.h"
 #include "core/simd.h"
 
@@ -29,21 +30,56 @@ inline __attribute__((always_inline)) double sum_of_lanes(const double *x)
   return two[0] + two[1];
 }
 
+double total_of(std::span<const double> weights)
+{
+  CompensatedSum total;
+  for (const double weight : weights) total.add(weight);
+  return total.value();
+}
+
+/// [F, 3] sum of coefficient times displacement since the first frame, less the displacement of atom `origin`.
+///
+/// Where the whole moves far, what is left is small: nothing is lost when it is summed. Without origin (at n_atoms)
+/// displacements are taken as they are.
+std::vector<double> weighted_displacement(std::span<const double> positions, std::size_t n_frames,
+                                          std::span<const double> coefficients, std::size_t origin)
+{
+  const std::size_t n_atoms = coefficients.size();
+  std::vector<double> result(3 * n_frames, 0.0);
+  for (std::size_t t = 1; t < n_frames; ++t) {
+    const double *const now = positions.data() + t * 3 * n_atoms;
+    std::array<double, 3> common{};
+    if (origin < n_atoms)
+      for (std::size_t k = 0; k < 3; ++k) common[k] = now[3 * origin + k] - positions[3 * origin + k];
+    std::array<CompensatedSum, 3> sums;
+    for (std::size_t i = 0; i < n_atoms; ++i) {
+      if (coefficients[i] == 0.0) continue;
+      for (std::size_t k = 0; k < 3; ++k)
+        sums[k].add(coefficients[i] * ((now[3 * i + k] - positions[3 * i + k]) - common[k]));
+    }
+    for (std::size_t k = 0; k < 3; ++k) result[3 * t + k] = sums[k].value();
+  }
+  return result;
+}
+
+/// The first atom with a weight.
+std::size_t first_of(std::span<const double> weights)
+{
+  const auto found = std::find_if(weights.begin(), weights.end(), [](double weight) { return weight != 0.0; });
+  return static_cast<std::size_t>(found - weights.begin());
+}
+
 /// [F, 3] weighted mean displacement since the first frame.
 std::vector<double> mean_displacement(std::span<const double> positions, std::size_t n_frames,
                                       std::span<const double> weights)
 {
-  std::vector<double> drift(3 * n_frames, 0.0);
-  double total = 0.0;
-  for (const double weight : weights) total += weight;
-  for (std::size_t t = 1; t < n_frames; ++t) {
-    const double *const now = positions.data() + t * 3 * weights.size();
-    for (std::size_t i = 0; i < weights.size(); ++i) {
-      if (weights[i] == 0.0) continue;
-      for (std::size_t k = 0; k < 3; ++k) drift[3 * t + k] += weights[i] * (now[3 * i + k] - positions[3 * i + k]);
-    }
-    for (std::size_t k = 0; k < 3; ++k) drift[3 * t + k] /= total;
-  }
+  const std::size_t n_atoms = weights.size(), origin = first_of(weights);
+  std::vector<double> drift = weighted_displacement(positions, n_frames, weights, origin);
+  const double total = total_of(weights);
+  for (std::size_t t = 1; t < n_frames; ++t)
+    for (std::size_t k = 0; k < 3; ++k)
+      drift[3 * t + k] =
+          drift[3 * t + k] / total + (positions[(t * n_atoms + origin) * 3 + k] - positions[3 * origin + k]);
   return drift;
 }
 
@@ -255,18 +291,12 @@ std::vector<double> charge_displacement(std::span<const double> positions, std::
 {
   const std::size_t n_atoms = charges.size();
   const std::size_t n_frames = positions.size() / (3 * n_atoms);
-  const std::vector<double> drift = drift_weights.empty() ? std::vector<double>(3 * n_frames, 0.0)
-                                                          : mean_displacement(positions, n_frames, drift_weights);
-  std::vector<double> sum(3 * n_frames, 0.0);
-  for (std::size_t t = 1; t < n_frames; ++t) {
-    const double *const now = positions.data() + t * 3 * n_atoms;
-    for (std::size_t i = 0; i < n_atoms; ++i) {
-      if (charges[i] == 0.0) continue;
-      for (std::size_t k = 0; k < 3; ++k)
-        sum[3 * t + k] += charges[i] * (now[3 * i + k] - positions[3 * i + k] - drift[3 * t + k]);
-    }
-  }
-  return sum;
+  if (drift_weights.empty()) return weighted_displacement(positions, n_frames, charges, n_atoms);
+  // sum_i q_i (u_i - sum_j w_j u_j / W) in one sum: its coefficients add up to zero, so any origin will do
+  const double charge_of_weight = total_of(charges) / total_of(drift_weights);
+  std::vector<double> coefficients(n_atoms);
+  for (std::size_t i = 0; i < n_atoms; ++i) coefficients[i] = charges[i] - charge_of_weight * drift_weights[i];
+  return weighted_displacement(positions, n_frames, coefficients, first_of(drift_weights));
 }
 
 void add_window_products(const double *early, const double *late, std::size_t n_points, Tensor &sums)

@@ -10,6 +10,7 @@
 #include <unordered_set>
 #include <utility>
 
+#include "core/compensated_sum.h"
 #include "core/displacements.h"
 #include "core/error.h"
 #include "core/fft.h"
@@ -34,22 +35,6 @@ constexpr double pairs_per_point = 1.5;
 struct LagSum {
   Tensor products{};
   double quartic = 0.0;
-};
-
-/// Running sum with the rounding carried along (Neumaier 1974, doi:10.1002/zamm.19740540106).
-class CompensatedSum {
- public:
-  void add(double value)
-  {
-    const double next = sum_ + value;
-    rest_ += std::abs(sum_) >= std::abs(value) ? (sum_ - next) + value : (value - next) + sum_;
-    sum_ = next;
-  }
-  double value() const { return sum_ + rest_; }
-
- private:
-  double sum_ = 0.0;
-  double rest_ = 0.0;
 };
 
 void add_to(std::span<double> sums, std::span<const double> others)

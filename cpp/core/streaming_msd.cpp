@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
 #include <string>
 #include <utility>
 
+#include "core/compensated_sum.h"
 #include "core/error.h"
 #include "core/simd.h"
 
@@ -160,12 +160,11 @@ void StreamingMsd::add_window(const double *early, const double *late, std::size
   Tensor products{};
   add_window_products(early, late, n_batches_, products);
   for (std::size_t c = 0; c < tensor_size; ++c) {
-    // the rounding of millions of additions is carried along (Neumaier)
-    double &sum = state_.sums[place * tensor_size + c];
-    const double next = sum + products[c];
-    state_.rests[place * tensor_size + c] +=
-        std::abs(sum) >= std::abs(products[c]) ? (sum - next) + products[c] : (products[c] - next) + sum;
-    sum = next;
+    // the rounding of millions of additions is carried along
+    CompensatedSum sum(state_.sums[place * tensor_size + c], state_.rests[place * tensor_size + c]);
+    sum.add(products[c]);
+    state_.sums[place * tensor_size + c] = sum.sum();
+    state_.rests[place * tensor_size + c] = sum.rest();
   }
   if (quartic_wanted_[place]) state_.quartics[place] += sum_window_quartics(early, late, n_batches_);
   ++state_.windows[place];

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ase.data import atomic_masses, atomic_numbers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -270,6 +271,29 @@ def test_drift_is_removed_with_masses() -> None:
             trajectory(positions + wind, ELEMENTS), species="Li", timestep_fs=1.0, drift=drift
         )
         np.testing.assert_allclose(blown.msd_A2, still.msd_A2, rtol=MSD_RELATIVE)
+
+
+@pytest.mark.parametrize("drift", ["com", "framework"])
+@pytest.mark.parametrize("n_cells", [5, 150])
+def test_drift_over_10000_angstrom_against_long_doubles(n_cells: int, drift: str) -> None:
+    """Vibrations of 0.05 Angstrom on no grid; summed up in float64, the displacements are 2e-9 off."""
+    n_frames, elements = 300, ELEMENTS * n_cells
+    rng = np.random.default_rng(12)
+    wind = np.linspace(0, 1e4, n_frames)[:, None] * [1.0, -0.3, 0.01]
+    positions = 0.05 * rng.normal(size=(n_frames, len(elements), 3)) + wind[:, None]
+    found = mean_squared_displacement(
+        trajectory(positions, elements), species="Li", timestep_fs=1.0, drift=drift, max_lag_fraction=1.0
+    )
+    exact = positions.astype(np.longdouble)
+    mass = np.array([atomic_masses[atomic_numbers[e]] * (e in REFERENCES[drift]) for e in elements], np.longdouble)
+    moved = (exact - np.einsum("tik,i->tk", exact, mass)[:, None] / mass.sum())[:, np.array(elements) == "Li"]
+    n_atoms = moved.shape[1]
+    for lag in (1, 2, 5, 30, 100, 150, 299):
+        steps = moved[lag:] - moved[:-lag]
+        assert found.msd_A2[lag] == pytest.approx(float((steps**2).sum(axis=2).mean()), rel=MSD_RELATIVE)
+        together = (steps.sum(axis=1) ** 2).sum(axis=1).mean() / n_atoms
+        assert found.collective_A2 is not None
+        assert found.collective_A2[lag] == pytest.approx(float(together), rel=MSD_RELATIVE)
 
 
 def test_named_framework() -> None:

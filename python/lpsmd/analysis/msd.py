@@ -258,8 +258,8 @@ def stream_mean_squared_displacement(
     Raises
     ------
     LpsmdError
-        As `mean_squared_displacement`; also if `longest_lag_ps` is not positive or beyond its limit, there is no block, the first has one frame only, or a block does not
-        go on where the one before has ended.
+        As `mean_squared_displacement`; also if `longest_lag_ps` is not positive or beyond its limit, if there is no
+        block, the first has one frame only, or a block does not go on where the one before has ended.
 
     References
     ----------
