@@ -15,6 +15,9 @@ namespace {
 
 constexpr std::size_t lanes = BatchFft::lanes;
 
+// Of frames that a line is laid through; fewer than half of them may be out of line
+constexpr std::size_t pairs_of_line = 16;
+
 // Frames between a request for memory and its use
 constexpr std::size_t frames_ahead = 8;
 
@@ -28,6 +31,14 @@ inline __attribute__((always_inline)) double sum_of_lanes(const double *x)
   for (std::size_t l = 0; l < 4; ++l) four[l] = x[l] + x[l + 4];
   for (std::size_t l = 0; l < 2; ++l) two[l] = four[l] + four[l + 2];
   return two[0] + two[1];
+}
+
+/// The upper one of two; reorders the values.
+double median(std::span<double> values)
+{
+  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
+  std::nth_element(values.begin(), middle, values.end());
+  return *middle;
 }
 
 double total_of(std::span<const double> weights)
@@ -131,12 +142,12 @@ LPSMD_CLONES double sum_chunk_quartics(const double *early, const double *late, 
   return sum_of_lanes(acc);
 }
 
-LPSMD_CLONES void detrend(double *x, std::size_t first, std::size_t n_points, const double *trend)
+LPSMD_CLONES void detrend(double *x, std::size_t first, std::size_t n_points, const double *slope, const double *offset)
 {
   for (std::size_t t = first; t < first + n_points; ++t, x += batch_point) {
     const auto time = static_cast<double>(t);
     LPSMD_INDEPENDENT
-    for (std::size_t slot = 0; slot < batch_point; ++slot) x[slot] -= trend[slot] * time;
+    for (std::size_t slot = 0; slot < batch_point; ++slot) x[slot] = (x[slot] - slope[slot] * time) - offset[slot];
   }
 }
 
@@ -242,21 +253,35 @@ Displacements::Displacements(std::span<const double> positions, std::size_t n_at
                                  : mean_displacement(positions, n_frames_, drift_weights);
 }
 
-BatchPoint Displacements::trend(std::size_t batch) const
+Line Displacements::line(std::size_t batch) const
 {
-  BatchPoint slopes{};
-  if (n_frames_ < 2) return slopes;
-  const std::size_t last = n_frames_ - 1;
+  Line line;
+  const std::size_t half = n_frames_ / 2, n_pairs = std::min(pairs_of_line, half);
+  if (n_pairs == 0) return line;
+  // pairs of frames half the trajectory apart, the first frame of each beside the last of each
+  std::array<std::size_t, 2 * pairs_of_line> frames;
+  for (std::size_t i = 0; i < n_pairs; ++i) {
+    frames[i] = i * half / n_pairs;
+    frames[n_pairs + i] = frames[i] + (n_frames_ - half);
+  }
+  std::array<double, 2 * pairs_of_line> x, rest;
+  std::array<double, pairs_of_line> slopes;
   const std::size_t first_atom = batch * batch_atoms;
   for (std::size_t a = 0; a < std::min(batch_atoms, selection_.size() - first_atom); ++a) {
     const std::size_t at = 3 * static_cast<std::size_t>(selection_[first_atom + a]);
     for (std::size_t k = 0; k < 3; ++k) {
-      const double way = positions_[last * 3 * n_atoms_ + at + k] - positions_[at + k] - drift_[3 * last + k];
-      const double slope = static_cast<float>(way / static_cast<double>(last));
-      slopes[k * batch_atoms + a] = std::isfinite(slope) ? slope : 0.0;
+      for (std::size_t i = 0; i < 2 * n_pairs; ++i)
+        x[i] = positions_[frames[i] * 3 * n_atoms_ + at + k] - positions_[at + k] - drift_[3 * frames[i] + k];
+      for (std::size_t i = 0; i < n_pairs; ++i)
+        slopes[i] = (x[n_pairs + i] - x[i]) / static_cast<double>(n_frames_ - half);
+      const double slope = static_cast<float>(median({slopes.data(), n_pairs}));
+      if (!std::isfinite(slope)) continue;
+      for (std::size_t i = 0; i < 2 * n_pairs; ++i) rest[i] = x[i] - slope * static_cast<double>(frames[i]);
+      line.slope[k * batch_atoms + a] = slope;
+      line.offset[k * batch_atoms + a] = median({rest.data(), 2 * n_pairs});
     }
   }
-  return slopes;
+  return line;
 }
 
 void Displacements::load(std::size_t batch, std::size_t first, std::size_t last, double *out, std::size_t stride) const
@@ -314,9 +339,9 @@ double sum_window_quartics(const double *early, const double *late, std::size_t 
   return sum;
 }
 
-void subtract_trend(double *x, std::size_t first, std::size_t n_points, const BatchPoint &trend)
+void subtract_line(double *x, std::size_t first, std::size_t n_points, const Line &line)
 {
-  detrend(x, first, n_points, trend.data());
+  detrend(x, first, n_points, line.slope.data(), line.offset.data());
 }
 
 void add_point_products(const double *x, std::size_t n_points, double *products)

@@ -208,8 +208,8 @@ class EqualSpacing {
     part.quartics.resize(quartic_lags_.size());
     LaneBuffer x(fft.size() * batch_point);
     for (std::size_t batch = first; batch < last; ++batch) {
-      const BatchPoint trend = motion_.trend(batch);
-      add_point_products(trend.data(), 1, part.trends.data());
+      const Line line = motion_.line(batch);
+      add_point_products(line.slope.data(), 1, part.trends.data());
       const bool load_all = !quartic_lags_.empty();
       if (load_all) {
         motion_.load(batch, 0, n_frames, x.data(), batch_point);
@@ -220,9 +220,9 @@ class EqualSpacing {
         const std::size_t n_points = std::min(window_chunk, n_frames - t);
         double *const here = x.data() + t * batch_point;
         if (!load_all) motion_.load(batch, t, t + n_points, here, batch_point);
-        subtract_trend(here, t, n_points, trend);
+        subtract_line(here, t, n_points, line);
         add_point_products(here, n_points, part.products.data() + t * tensor_size);
-        add_trend_products(here, n_points, trend, part.crossed.data() + t * tensor_size);
+        add_trend_products(here, n_points, line.slope, part.crossed.data() + t * tensor_size);
       }
       fft.forward(x, n_frames, [&](std::size_t place, std::size_t n_points) {
         add_point_products(x.data() + place * batch_point, n_points, part.spectrum.data() + place * tensor_size);
@@ -249,7 +249,8 @@ class EqualSpacing {
     return found;
   }
 
-  /// sum_t d_a d_b with d = u(t + m) - u(t) + m trend, from the correlations and from sums over the frames.
+  /// sum_t d_a d_b with d = u(t + m) - u(t) + m trend (the offset of the line drops out), from the correlations and
+  /// from sums over the frames.
   std::vector<Lag> assemble(const Part &all, std::span<const Tensor> correlations, std::span<LagSum> sums) const
   {
     const std::size_t n_frames = motion_.n_frames();
