@@ -253,7 +253,7 @@ Displacements::Displacements(std::span<const double> positions, std::size_t n_at
                                  : mean_displacement(positions, n_frames_, drift_weights);
 }
 
-Line Displacements::line(std::size_t batch) const
+Line Displacements::line(std::size_t batch, const FrameGrid &grid) const
 {
   Line line;
   const std::size_t half = n_frames_ / 2, n_pairs = std::min(pairs_of_line, half);
@@ -264,6 +264,14 @@ Line Displacements::line(std::size_t batch) const
     frames[i] = i * half / n_pairs;
     frames[n_pairs + i] = frames[i] + (n_frames_ - half);
   }
+  std::array<double, 2 * pairs_of_line> times{};
+  for (std::size_t i = 0; i < 2 * n_pairs; ++i) {
+    const auto run =
+        std::upper_bound(grid.runs().begin(), grid.runs().end(), frames[i],
+                         [](std::size_t frame, const FrameGrid::Run &next) { return frame < next.frame; }) -
+        1;
+    times[i] = static_cast<double>(run->place + (frames[i] - run->frame));
+  }
   std::array<double, 2 * pairs_of_line> x, rest;
   std::array<double, pairs_of_line> slopes;
   const std::size_t first_atom = batch * batch_atoms;
@@ -272,11 +280,10 @@ Line Displacements::line(std::size_t batch) const
     for (std::size_t k = 0; k < 3; ++k) {
       for (std::size_t i = 0; i < 2 * n_pairs; ++i)
         x[i] = positions_[frames[i] * 3 * n_atoms_ + at + k] - positions_[at + k] - drift_[3 * frames[i] + k];
-      for (std::size_t i = 0; i < n_pairs; ++i)
-        slopes[i] = (x[n_pairs + i] - x[i]) / static_cast<double>(n_frames_ - half);
+      for (std::size_t i = 0; i < n_pairs; ++i) slopes[i] = (x[n_pairs + i] - x[i]) / (times[n_pairs + i] - times[i]);
       const double slope = static_cast<float>(median({slopes.data(), n_pairs}));
       if (!std::isfinite(slope)) continue;
-      for (std::size_t i = 0; i < 2 * n_pairs; ++i) rest[i] = x[i] - slope * static_cast<double>(frames[i]);
+      for (std::size_t i = 0; i < 2 * n_pairs; ++i) rest[i] = x[i] - slope * times[i];
       line.slope[k * batch_atoms + a] = slope;
       line.offset[k * batch_atoms + a] = median({rest.data(), 2 * n_pairs});
     }

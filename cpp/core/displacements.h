@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/fft.h"
+#include "core/frame_grid.h"
 
 namespace lpsmd {
 
@@ -20,9 +21,9 @@ constexpr std::size_t tensor_size = 6;
 using BatchPoint = std::array<double, batch_point>;
 using Tensor = std::array<double, tensor_size>;
 
-/// offset + slope t, t in frames.
+/// offset + slope t, t in places of a grid.
 struct Line {
-  BatchPoint slope{};  ///< rounded to 24 bits: times a frame number it is exact
+  BatchPoint slope{};  ///< rounded to 24 bits: times a place it is exact
   BatchPoint offset{};
 };
 
@@ -41,7 +42,7 @@ class Displacements {
   std::size_t n_batches() const { return (selection_.size() + batch_atoms - 1) / batch_atoms; }
 
   /// The line that each coordinate goes along, from medians of some frames: no few of them can turn or shift it.
-  Line line(std::size_t batch) const;
+  Line line(std::size_t batch, const FrameGrid &grid) const;
 
   /// Displacements since the first frame, of frames first .. last - 1: one batch_point each `stride` numbers.
   void load(std::size_t batch, std::size_t first, std::size_t last, double *out, std::size_t stride) const;

@@ -38,6 +38,13 @@ std::size_t atoms_of(const Array<double> &positions)
   return static_cast<std::size_t>(positions.shape(1));
 }
 
+/// Ctrl-C and other signals, from a thread that has let go of the interpreter.
+void check_signals()
+{
+  const py::gil_scoped_acquire held;
+  if (PyErr_CheckSignals() != 0) throw py::error_already_set();
+}
+
 void add(MsdAccumulator &self, const Array<double> &positions, const Array<std::int64_t> &timesteps,
          const Array<std::int64_t> &selection, const Array<double> &drift_weights, std::int64_t threads, bool quartic)
 {
@@ -48,7 +55,7 @@ void add(MsdAccumulator &self, const Array<double> &positions, const Array<std::
   const auto chosen = span_of(selection);
   const auto weights = span_of(drift_weights);
   const py::gil_scoped_release released;
-  self.add(x, n_atoms, steps, chosen, weights, static_cast<std::size_t>(threads), quartic);
+  self.add(x, n_atoms, steps, chosen, weights, static_cast<std::size_t>(threads), quartic, check_signals);
 }
 
 void add_collective(MsdAccumulator &self, const Array<double> &positions, const Array<std::int64_t> &timesteps,
@@ -60,7 +67,7 @@ void add_collective(MsdAccumulator &self, const Array<double> &positions, const 
   const auto q = span_of(charges);
   const auto weights = span_of(drift_weights);
   const py::gil_scoped_release released;
-  self.add_collective(x, n_atoms, steps, q, weights);
+  self.add_collective(x, n_atoms, steps, q, weights, check_signals);
 }
 
 py::array sums_of(const MsdAccumulator &self)

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import copy
+import os
 import pickle
+import signal
+import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +22,7 @@ from lpsmd.analysis import collective_msd, mean_squared_displacement, read_dump
 from lpsmd.errors import LpsmdError
 from support.dumps import write_dump
 from support.motions import KINDS, assert_tensors_agree, definition, motion, pair_sums, trajectory, without_drift
-from tolerances import GAUSSIAN_ALPHA2, MSD_OUTLIER_TIMES, MSD_RELATIVE, RANDOM_WALK_MSD_RELATIVE
+from tolerances import GAUSSIAN_ALPHA2, INTERRUPT_S, MSD_OUTLIER_TIMES, MSD_RELATIVE, RANDOM_WALK_MSD_RELATIVE
 
 ELEMENTS = ["Li"] * 5 + ["P"] * 2 + ["S"] * 4
 REFERENCES = {"none": [], "com": ["Li", "P", "S"], "framework": ["P", "S"]}
@@ -104,15 +108,11 @@ def test_a_first_frame_out_of_place_costs_no_time() -> None:
     moved = plain.copy()
     moved[0] += 5.0
 
-    def seconds(positions: np.ndarray) -> float:
-        best = np.inf
-        for _ in range(3):
-            sums, start = MsdAccumulator(np.arange(10_000)), time.perf_counter()
-            sums.add(positions, np.arange(20_000), selection=np.arange(16))
-            best = min(best, time.perf_counter() - start)
-        return best
+    def work(positions: np.ndarray) -> None:
+        sums = MsdAccumulator(np.arange(10_000))
+        sums.add(positions, np.arange(20_000), selection=np.arange(16))
 
-    assert seconds(moved) < MSD_OUTLIER_TIMES * seconds(plain)
+    assert best_seconds(lambda: work(moved)) < MSD_OUTLIER_TIMES * best_seconds(lambda: work(plain))
 
 
 def test_short_lags_of_a_slow_wide_swing() -> None:
@@ -183,6 +183,107 @@ def test_unequal_intervals(timesteps: np.ndarray) -> None:
     mean = expected[at] / counts[at, None]
     np.testing.assert_allclose(found.alpha2 + 1, 0.6 * mean[:, 6] / mean[:, :3].sum(axis=1) ** 2, rtol=MSD_RELATIVE)
     assert found.n_frames == len(timesteps)
+
+
+def frames_left(pattern: str, n_frames: int) -> np.ndarray:
+    """Numbers of the frames that are there."""
+    all_frames = np.arange(n_frames)
+    if pattern == "one missing":
+        return np.delete(all_frames, n_frames // 2)
+    if pattern == "chunk missing":
+        return np.delete(all_frames, slice(n_frames // 5, n_frames // 3))
+    if pattern == "half missing":
+        inner = np.random.default_rng(16).permutation(np.arange(1, n_frames - 1))[: n_frames // 2]
+        return np.delete(all_frames, inner)
+    return all_frames[(all_frames % 5 < 3) & (all_frames < n_frames - n_frames % 5)]
+
+
+PATTERNS = ("one missing", "chunk missing", "half missing", "bursts")
+
+
+def pairs_at(timesteps: np.ndarray, lag: int) -> tuple[np.ndarray, np.ndarray]:
+    early = np.flatnonzero(np.isin(timesteps + lag, timesteps))
+    return early, np.searchsorted(timesteps, timesteps[early] + lag)
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "runaway"])
+@pytest.mark.parametrize("n_frames", [20, 601])
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_missing_frames(pattern: str, n_frames: int, kind: str) -> None:
+    positions = motion("harmonic" if kind == "runaway" else kind, n_frames, 23)
+    if kind == "runaway":
+        positions[:, 3] += 2.0 ** np.linspace(-20, 13, n_frames).round()[:, None]
+    timesteps = 7 + 10 * frames_left(pattern, n_frames)
+    positions = positions[frames_left(pattern, n_frames)]
+    lags = lag_steps_of(timesteps, int(timesteps[-1]))
+    assert lags.tolist() == np.unique(np.abs(timesteps[:, None] - timesteps)).tolist()
+    chosen = np.arange(1, 23)
+    pairs = [pairs_at(timesteps, lag) for lag in lags]
+    expected = pair_sums(positions[:, chosen] - positions[0, chosen], pairs)
+    for threads in (1, 2):
+        sums = MsdAccumulator(lags)
+        sums.add(positions + 1e4, timesteps, selection=chosen, threads=threads)
+        np.testing.assert_array_equal(sums.counts, [22 * len(early) for early, _ in pairs])
+        assert_tensors_agree(sums.sums, expected[:, :6], MSD_RELATIVE)
+        known = sums.quartic_counts > 0
+        np.testing.assert_allclose(sums.quartic_sums[known], expected[known, 6], rtol=MSD_RELATIVE)
+        np.testing.assert_array_equal(sums.quartic_counts[known], sums.counts[known])
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_missing_frames_of_a_long_trajectory(kind: str, pattern: str) -> None:
+    frames = frames_left(pattern, 8000)
+    positions = motion(kind, 8000, 20)[frames]
+    lags = lag_steps_of(10 * frames, 40_000)
+    sums = MsdAccumulator(lags)
+    sums.add(positions, 10 * frames, selection=np.arange(20))
+    some = np.unique(np.geomspace(1, len(lags) - 1, 40).astype(int))
+    expected = pair_sums(positions - positions[0], [pairs_at(10 * frames, lag) for lag in lags[some]])
+    assert_tensors_agree(sums.sums[some], expected[:, :6], MSD_RELATIVE)
+
+
+def test_lags_that_missing_frames_leave_out_have_no_counts() -> None:
+    timesteps = 10 * frames_left("one missing", 90)
+    sums = MsdAccumulator([0, 5, 10, 14, 20])
+    sums.add(motion("walk", 90, 1)[timesteps // 10], timesteps, selection=[0])
+    assert sums.counts.tolist() == [89, 0, 87, 0, 86]
+    assert lag_steps_of([0, 2, 4, 10, 12, 14, 20, 22, 24], 9).tolist() == [0, 2, 4, 6, 8]
+
+
+def best_seconds(work: Callable[[], None]) -> float:
+    best = np.inf
+    for _ in range(3):
+        start = time.perf_counter()
+        work()
+        best = min(best, time.perf_counter() - start)
+    return best
+
+
+def test_a_missing_frame_costs_little() -> None:
+    positions = motion("walk", 10_000, 16)
+    whole, gap = 10 * np.arange(10_000), 10 * np.delete(np.arange(10_001), 5000)
+
+    def work(timesteps: np.ndarray) -> None:
+        sums = MsdAccumulator(lag_steps_of(timesteps, 50_000))
+        sums.add(positions, timesteps, selection=np.arange(16))
+
+    assert best_seconds(lambda: work(gap)) < MSD_OUTLIER_TIMES * best_seconds(lambda: work(whole))
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_ctrl_c_ends_a_long_sum(threads: int) -> None:
+    """Frames on no grid: 2e8 pairs of 4 batches, many seconds."""
+    positions = np.zeros((20_000, 64, 3))
+    timesteps = np.cumsum(1 + 1000 * (np.arange(20_000) % 7))
+    sums = MsdAccumulator([0, *range(1, 50_000_000, 5000)])
+    timer = threading.Timer(0.3, lambda: os.kill(os.getpid(), signal.SIGINT))
+    timer.start()
+    start = time.perf_counter()
+    with pytest.raises(KeyboardInterrupt):
+        sums.add(positions, timesteps, selection=np.arange(64), threads=threads)
+    assert time.perf_counter() - start < INTERRUPT_S
+    assert not sums.counts.any()
 
 
 def test_few_wanted_lags_of_many_frames() -> None:

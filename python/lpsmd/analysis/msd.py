@@ -155,8 +155,11 @@ def mean_squared_displacement(
     :math:`\alpha_2 = 3 \langle \Delta u^4 \rangle / (5 \langle \Delta u^2 \rangle^2) - 1`.
 
     Every origin and every lag counts, in float64. Equally spaced frames go through Fourier transforms [1]_, in a
-    time near linear in their number; lags at which cancellation could cost digits are summed directly. Unequal
-    spacing gives a value at each time difference that occurs.
+    time near linear in their number; lags at which cancellation could cost digits are summed directly. Frames may be
+    missing: there is a value at each time difference that occurs. Each missing frame costs an addition at each lag;
+    where frames fill less than half of equally spaced times (log-spaced ones, short bursts far apart), all pairs of
+    frames are summed, in a time that grows as the square of their number: half a minute for 20,000 frames of 200
+    atoms on one thread. Ctrl-C ends it.
 
     Parameters
     ----------
