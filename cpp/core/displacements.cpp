@@ -48,6 +48,20 @@ double total_of(std::span<const double> weights)
   return total.value();
 }
 
+/// sums[slot] += coefficients (now - start - common), [n, 3] of each, 16 atoms at a time.
+LPSMD_CLONES void add_weighted(const double *now, const double *start, const double *common, const double *coefficients,
+                               std::size_t n_numbers, double *sums)
+{
+  std::size_t at = 0;
+  for (; at + batch_point <= n_numbers; at += batch_point) {
+    LPSMD_INDEPENDENT
+    for (std::size_t slot = 0; slot < batch_point; ++slot)
+      sums[slot] += coefficients[at + slot] * ((now[at + slot] - start[at + slot]) - common[slot]);
+  }
+  for (std::size_t slot = 0; at + slot < n_numbers; ++slot)
+    sums[slot] += coefficients[at + slot] * ((now[at + slot] - start[at + slot]) - common[slot]);
+}
+
 /// [F, 3] sum of coefficient times displacement since the first frame, less the displacement of atom `origin`.
 ///
 /// Where the whole moves far, what is left is small: nothing is lost when it is summed. Without origin (at n_atoms)
@@ -55,20 +69,19 @@ double total_of(std::span<const double> weights)
 std::vector<double> weighted_displacement(std::span<const double> positions, std::size_t n_frames,
                                           std::span<const double> coefficients, std::size_t origin)
 {
-  const std::size_t n_atoms = coefficients.size();
-  std::vector<double> result(3 * n_frames, 0.0);
+  const std::size_t n_numbers = 3 * coefficients.size();
+  std::vector<double> each(n_numbers), result(3 * n_frames, 0.0);
+  for (std::size_t i = 0; i < n_numbers; ++i) each[i] = coefficients[i / 3];
   for (std::size_t t = 1; t < n_frames; ++t) {
-    const double *const now = positions.data() + t * 3 * n_atoms;
-    std::array<double, 3> common{};
-    if (origin < n_atoms)
-      for (std::size_t k = 0; k < 3; ++k) common[k] = now[3 * origin + k] - positions[3 * origin + k];
-    std::array<CompensatedSum, 3> sums;
-    for (std::size_t i = 0; i < n_atoms; ++i) {
-      if (coefficients[i] == 0.0) continue;
-      for (std::size_t k = 0; k < 3; ++k)
-        sums[k].add(coefficients[i] * ((now[3 * i + k] - positions[3 * i + k]) - common[k]));
-    }
-    for (std::size_t k = 0; k < 3; ++k) result[3 * t + k] = sums[k].value();
+    const double *const now = positions.data() + t * n_numbers;
+    BatchPoint common{}, sums{};
+    if (origin < coefficients.size())
+      for (std::size_t slot = 0; slot < batch_point; ++slot)
+        common[slot] = now[3 * origin + slot % 3] - positions[3 * origin + slot % 3];
+    add_weighted(now, positions.data(), common.data(), each.data(), n_numbers, sums.data());
+    std::array<CompensatedSum, 3> all;
+    for (std::size_t slot = 0; slot < batch_point; ++slot) all[slot % 3].add(sums[slot]);
+    for (std::size_t k = 0; k < 3; ++k) result[3 * t + k] = all[k].value();
   }
   return result;
 }
@@ -323,9 +336,12 @@ std::vector<double> charge_displacement(std::span<const double> positions, std::
 {
   const std::size_t n_atoms = charges.size();
   const std::size_t n_frames = positions.size() / (3 * n_atoms);
-  if (drift_weights.empty()) return weighted_displacement(positions, n_frames, charges, n_atoms);
-  // sum_i q_i (u_i - sum_j w_j u_j / W) in one sum: its coefficients add up to zero, so any origin will do
-  const double charge_of_weight = total_of(charges) / total_of(drift_weights);
+  // where coefficients add up to zero, any origin will do
+  const double total = total_of(charges);
+  if (drift_weights.empty())
+    return weighted_displacement(positions, n_frames, charges, total == 0.0 ? first_of(charges) : n_atoms);
+  // sum_i q_i (u_i - sum_j w_j u_j / W) in one sum
+  const double charge_of_weight = total / total_of(drift_weights);
   std::vector<double> coefficients(n_atoms);
   for (std::size_t i = 0; i < n_atoms; ++i) coefficients[i] = charges[i] - charge_of_weight * drift_weights[i];
   return weighted_displacement(positions, n_frames, coefficients, first_of(drift_weights));
