@@ -25,6 +25,12 @@ namespace {
 
 constexpr std::size_t max_unequal_lags = 200'000;
 
+// More threads than any machine has cores gain nothing
+constexpr std::size_t max_threads = 1024;
+
+// So that differences of timesteps, and sums of two of them, fit into 64 bits
+constexpr std::int64_t max_timestep = std::int64_t{1} << 61;
+
 // The rounding of the transform is at most this many units in the last place of the whole power, at every lag
 // (measured against long doubles: up to 6.5 for 2 to 100,000 frames of walks, vibrations and jumps) ..
 constexpr double transform_rounding = 8.0;
@@ -420,18 +426,6 @@ void add_unequal(const Displacements &motion, std::span<const std::int64_t> time
   }
 }
 
-void check_timesteps(std::span<const std::int64_t> timesteps, std::size_t n_frames)
-{
-  if (timesteps.size() != n_frames)
-    throw Error("found " + std::to_string(timesteps.size()) + " timesteps for " + std::to_string(n_frames) +
-                " frames, one for each is needed");
-  for (std::size_t t = 1; t < n_frames; ++t)
-    if (timesteps[t] <= timesteps[t - 1])
-      throw Error("timestep " + std::to_string(timesteps[t]) + " of frame " + std::to_string(t) + " follows " +
-                  std::to_string(timesteps[t - 1]) +
-                  ", ascending ones are needed: sort the frames, drop repeated ones");
-}
-
 void check_lag_steps(std::span<const std::int64_t> lag_steps)
 {
   if (lag_steps.size() < 2)
@@ -445,6 +439,23 @@ void check_lag_steps(std::span<const std::int64_t> lag_steps)
 
 }  // namespace
 
+void check_timesteps(std::span<const std::int64_t> timesteps, std::size_t n_frames)
+{
+  if (timesteps.size() != n_frames)
+    throw Error("found " + std::to_string(timesteps.size()) + " timesteps for " + std::to_string(n_frames) +
+                " frames, one for each is needed");
+  for (std::size_t t = 0; t < n_frames; ++t) {
+    if (timesteps[t] <= -max_timestep || timesteps[t] >= max_timestep)
+      throw Error("timestep " + std::to_string(timesteps[t]) + " of frame " + std::to_string(t) +
+                  " is out of range, less than 2^61 = " + std::to_string(max_timestep) +
+                  " from zero is needed: count from the first frame");
+    if (t > 0 && timesteps[t] <= timesteps[t - 1])
+      throw Error("timestep " + std::to_string(timesteps[t]) + " of frame " + std::to_string(t) + " follows " +
+                  std::to_string(timesteps[t - 1]) +
+                  ", ascending ones are needed: sort the frames, drop repeated ones");
+  }
+}
+
 MsdAccumulator::MsdAccumulator(std::vector<std::int64_t> lag_steps) : lag_steps_(std::move(lag_steps))
 {
   check_lag_steps(lag_steps_);
@@ -456,12 +467,13 @@ MsdAccumulator::MsdAccumulator(std::vector<std::int64_t> lag_steps) : lag_steps_
 
 MsdAccumulator::MsdAccumulator(std::vector<std::int64_t> lag_steps, std::vector<double> sums,
                                std::vector<std::int64_t> counts, std::vector<double> quartic_sums,
-                               std::vector<std::int64_t> quartic_counts) :
+                               std::vector<std::int64_t> quartic_counts, Population population) :
     lag_steps_(std::move(lag_steps)),
     sums_(std::move(sums)),
     counts_(std::move(counts)),
     quartic_sums_(std::move(quartic_sums)),
-    quartic_counts_(std::move(quartic_counts))
+    quartic_counts_(std::move(quartic_counts)),
+    population_(population)
 {
   check_lag_steps(lag_steps_);
   if (sums_.size() != tensor_size * n_lags() || counts_.size() != n_lags() || quartic_sums_.size() != n_lags() ||
@@ -476,8 +488,10 @@ void MsdAccumulator::add(std::span<const double> positions, std::size_t n_atoms,
                          std::span<const double> drift_weights, std::size_t threads, bool quartic,
                          const std::function<void()> &interrupt)
 {
-  if (threads < 1) throw Error("found 0 threads, at least 1 is needed");
-  add_series(positions, n_atoms, timesteps, selection, drift_weights, threads, quartic, interrupt);
+  if (threads < 1 || threads > max_threads)
+    throw Error("found " + std::to_string(threads) + " threads, 1 to " + std::to_string(max_threads) +
+                " are needed: as many as there are cores");
+  add_series(positions, n_atoms, timesteps, selection, drift_weights, threads, quartic, Population::atoms, interrupt);
 }
 
 void MsdAccumulator::add_collective(std::span<const double> positions, std::size_t n_atoms,
@@ -489,14 +503,16 @@ void MsdAccumulator::add_collective(std::span<const double> positions, std::size
   check_charges(charges, n_atoms);
   check_drift_weights(drift_weights, n_atoms);
   const std::array<std::int64_t, 1> only{0};
-  add_series(charge_displacement(positions, charges, drift_weights), 1, timesteps, only, {}, 1, false, interrupt);
+  add_series(charge_displacement(positions, charges, drift_weights), 1, timesteps, only, {}, 1, false,
+             Population::collective, interrupt);
 }
 
 void MsdAccumulator::add_series(std::span<const double> positions, std::size_t n_atoms,
                                 std::span<const std::int64_t> timesteps, std::span<const std::int64_t> selection,
                                 std::span<const double> drift_weights, std::size_t threads, bool quartic,
-                                const std::function<void()> &interrupt)
+                                Population population, const std::function<void()> &interrupt)
 {
+  check_population(population);
   const Displacements motion(positions, n_atoms, selection, drift_weights);
   check_timesteps(timesteps, motion.n_frames());
   std::vector<LagSum> sums(n_lags());
@@ -529,6 +545,7 @@ void MsdAccumulator::add_series(std::span<const double> positions, std::size_t n
 
   // summed apart first, so that adding to a filled accumulator rounds as merging does
   MsdAccumulator part(lag_steps_);
+  part.population_ = population;
   const auto n_selected = static_cast<std::int64_t>(selection.size());
   for (std::size_t i = 0; i < n_lags(); ++i) {
     std::copy(sums[i].products.begin(), sums[i].products.end(),
@@ -540,8 +557,19 @@ void MsdAccumulator::add_series(std::span<const double> positions, std::size_t n
   *this += part;
 }
 
+void MsdAccumulator::check_population(Population other) const
+{
+  if (population_ == Population::none || other == Population::none || other == population_) return;
+  const auto name = [](Population p) {
+    return std::string(p == Population::atoms ? "single atoms" : "a collective displacement");
+  };
+  throw Error("cannot add sums of " + name(other) + " to those of " + name(population_) +
+              ": use an MsdAccumulator for each");
+}
+
 MsdAccumulator &MsdAccumulator::operator+=(const MsdAccumulator &other)
 {
+  check_population(other.population_);
   if (other.n_lags() != n_lags())
     throw Error("cannot merge MSDs of " + std::to_string(n_lags()) + " and " + std::to_string(other.n_lags()) +
                 " lags; equal numbers are needed: analyse all replicas with one length");
@@ -550,6 +578,7 @@ MsdAccumulator &MsdAccumulator::operator+=(const MsdAccumulator &other)
       throw Error("cannot merge MSDs whose lag " + std::to_string(i) + " is " + std::to_string(lag_steps_[i]) +
                   " and " + std::to_string(other.lag_steps_[i]) +
                   " steps; equal lags are needed: analyse all replicas with one interval between frames");
+  if (population_ == Population::none) population_ = other.population_;
   add_to(sums_, other.sums_);
   add_to(quartic_sums_, other.quartic_sums_);
   for (std::size_t i = 0; i < n_lags(); ++i) {

@@ -8,19 +8,24 @@
 
 namespace lpsmd {
 
+/// Whose displacements are summed up: nobody's yet, those of single atoms, or a sum over atoms.
+enum class Population : std::int64_t { none = 0, atoms = 1, collective = 2 };
+
 /// Sums of products of displacements over all time origins and atoms, for a list of lags.
 ///
 /// A value: copyable, comparable, and mergeable over replicas and over atoms. Merging the accumulators of
 /// consecutive pieces of one trajectory is allowed but loses the origins whose windows cross the seam.
-/// Sums of single atoms and of a collective displacement belong into two accumulators, since their counts differ.
+/// Sums of single atoms and of a collective displacement belong into two accumulators, since their counts differ; one
+/// refuses the other. Not to be filled or merged by several threads at once.
 class MsdAccumulator {
  public:
   /// @param lag_steps  [L] lags in integrator steps, ascending, the first 0; only equal ones merge
   explicit MsdAccumulator(std::vector<std::int64_t> lag_steps);
 
   /// Restore a stored state: sums [L, 6], counts [L], quartic_sums [L], quartic_counts [L].
+  /// @throws Error where these do not fit each other
   MsdAccumulator(std::vector<std::int64_t> lag_steps, std::vector<double> sums, std::vector<std::int64_t> counts,
-                 std::vector<double> quartic_sums, std::vector<std::int64_t> quartic_counts);
+                 std::vector<double> quartic_sums, std::vector<std::int64_t> quartic_counts, Population population);
 
   /// Add every window of one trajectory, every selected atom.
   ///
@@ -50,6 +55,7 @@ class MsdAccumulator {
   MsdAccumulator &operator+=(const MsdAccumulator &other);
   bool operator==(const MsdAccumulator &other) const = default;
 
+  Population population() const { return population_; }
   std::size_t n_lags() const { return lag_steps_.size(); }
   /// [L] in integrator steps
   std::span<const std::int64_t> lag_steps() const { return lag_steps_; }
@@ -65,14 +71,19 @@ class MsdAccumulator {
  private:
   void add_series(std::span<const double> positions, std::size_t n_atoms, std::span<const std::int64_t> timesteps,
                   std::span<const std::int64_t> selection, std::span<const double> drift_weights, std::size_t threads,
-                  bool quartic, const std::function<void()> &interrupt);
+                  bool quartic, Population population, const std::function<void()> &interrupt);
+  void check_population(Population other) const;
 
   std::vector<std::int64_t> lag_steps_;
   std::vector<double> sums_;
   std::vector<std::int64_t> counts_;
   std::vector<double> quartic_sums_;
   std::vector<std::int64_t> quartic_counts_;
+  Population population_ = Population::none;
 };
+
+/// Ascending ones of n_frames frames, so far from the limits of 64 bits that their differences are safe.
+void check_timesteps(std::span<const std::int64_t> timesteps, std::size_t n_frames);
 
 /// All differences of timesteps up to `longest`, ascending from 0.
 ///

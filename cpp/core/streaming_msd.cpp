@@ -98,6 +98,7 @@ double *StreamingMsd::ring_point(std::size_t level, std::int64_t index)
 
 void StreamingMsd::check_next(std::span<const std::int64_t> timesteps) const
 {
+  check_timesteps(timesteps, timesteps.size());
   std::int64_t last = state_.last_timestep;
   for (std::size_t t = 0; t < timesteps.size(); ++t) {
     const bool first = t == 0 && state_.n_frames == 0;
@@ -182,7 +183,12 @@ MsdAccumulator StreamingMsd::result() const
     counts[i] = state_.windows[i] * n_followed;
     quartic_counts[i] = quartic_wanted_[i] ? counts[i] : 0;
   }
-  return {lag_steps_, std::move(sums), std::move(counts), state_.quartics, std::move(quartic_counts)};
+  return {lag_steps_,
+          std::move(sums),
+          std::move(counts),
+          state_.quartics,
+          std::move(quartic_counts),
+          options_.charges.empty() ? Population::atoms : Population::collective};
 }
 
 }  // namespace lpsmd

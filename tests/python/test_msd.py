@@ -17,8 +17,9 @@ from ase.data import atomic_masses, atomic_numbers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lpsmd._core import MsdAccumulator, lag_steps_of
+from lpsmd._core import MsdAccumulator, StreamingMsd, lag_steps_of
 from lpsmd.analysis import collective_msd, mean_squared_displacement, read_dump
+from lpsmd.analysis.msd import non_gaussian_parameter
 from lpsmd.errors import LpsmdError
 from support.dumps import write_dump
 from support.motions import KINDS, assert_tensors_agree, definition, motion, pair_sums, trajectory, without_drift
@@ -485,6 +486,46 @@ def test_value_semantics() -> None:
     assert filled != MsdAccumulator(3 * np.arange(4))
 
 
+def test_atoms_and_collective_displacements_do_not_mix() -> None:
+    x, times = motion("walk", 30, 4), np.arange(30)
+    atoms, together, empty = (MsdAccumulator(np.arange(10)) for _ in range(3))
+    assert empty.population == "none"
+    atoms.add(x, times, selection=[0])
+    together.add_collective(x, times, charges=np.ones(4))
+    assert (atoms.population, together.population) == ("atoms", "collective")
+    message = r"cannot add sums of a collective displacement to those of single atoms: use an MsdAccumulator for each"
+    with pytest.raises(LpsmdError, match=message):
+        atoms += together
+    with pytest.raises(LpsmdError, match=message):
+        atoms.add_collective(x, times, charges=np.ones(4))
+    with pytest.raises(LpsmdError, match=r"cannot add sums of single atoms to those of a collective displacement"):
+        together += pickle.loads(pickle.dumps(atoms))
+    before = copy.copy(atoms)
+    atoms += empty
+    assert atoms == before
+    empty += together
+    assert empty == together
+    assert empty.population == "collective"
+
+
+def test_streamed_sums_know_their_population() -> None:
+    options = {"n_atoms": 4, "frame_interval": 1, "longest_lag": 10}
+    assert StreamingMsd(selection=[0], **options).result().population == "atoms"
+    assert StreamingMsd(charges=np.ones(4), **options).result().population == "collective"
+
+
+def test_alpha2_is_unknown_where_fourth_powers_are_of_a_part() -> None:
+    x, times = motion("walk", 60, 4), np.arange(60)
+    with_quartic, without = MsdAccumulator(np.arange(30)), MsdAccumulator(np.arange(30))
+    with_quartic.add(x, times, selection=[0])
+    assert np.isfinite(non_gaussian_parameter(with_quartic)[1]).all()
+    without.add(100 * x, times, selection=[0], quartic=False)
+    with_quartic += without
+    steps, alpha2 = non_gaussian_parameter(with_quartic)
+    assert len(steps) > 5
+    assert np.isnan(alpha2).all()
+
+
 # ----- errors ----------------------------------------------------------------------------------------------
 
 
@@ -515,6 +556,8 @@ def test_accumulator_errors() -> None:
         sums.add(x[0], times, selection=[0])
     with pytest.raises(LpsmdError, match=r"found 0 threads, at least 1 is needed"):
         sums.add(x, times, selection=[0], threads=0)
+    with pytest.raises(LpsmdError, match=r"found 1000000 threads, 1 to 1024 are needed: as many as there are cores"):
+        sums.add(x, times, selection=[0], threads=10**6)
     with pytest.raises(LpsmdError, match=r"found 4 timesteps for 5 frames, one for each"):
         sums.add(x, times[:4], selection=[0])
     with pytest.raises(
@@ -528,6 +571,42 @@ def test_accumulator_errors() -> None:
     with pytest.raises(LpsmdError, match=r"all charges are zero, at least one"):
         sums.add_collective(x, times, charges=[0.0, 0.0])
     assert not sums.counts.any()
+
+
+def test_only_integers_are_indices_and_steps() -> None:
+    sums = MsdAccumulator([0, 1, 2])
+    x, times = np.zeros((5, 4, 3)), np.arange(5)
+    mask = np.array([False, False, True, True])
+    with pytest.raises(LpsmdError, match=r"selection holds values of type bool, integers are needed: give indices, np"):
+        sums.add(x, times, selection=mask)
+    with pytest.raises(LpsmdError, match=r"selection holds values of type float64"):
+        StreamingMsd(n_atoms=4, frame_interval=1, longest_lag=2, selection=[0.0, 1.5])
+    message = r"timesteps holds values of type float64, integers are needed: give steps of the integrator"
+    with pytest.raises(LpsmdError, match=message):
+        sums.add(x, 1.5 * times, selection=[0])
+    with pytest.raises(LpsmdError, match=message):
+        sums.add_collective(x, 1.5 * times, charges=np.ones(4))
+    with pytest.raises(LpsmdError, match=message):
+        lag_steps_of(1.5 * times, 2)
+    with pytest.raises(LpsmdError, match=message):
+        StreamingMsd(n_atoms=4, frame_interval=1, longest_lag=2, selection=[0]).push(x, 1.5 * times)
+    with pytest.raises(LpsmdError, match=r"lag_steps holds values of type float64, integers are needed"):
+        MsdAccumulator([0.0, 1.5])
+    with pytest.raises(LpsmdError, match=r"timesteps holds a value above 2\^63 - 1"):
+        sums.add(x, times.astype(np.uint64) + np.uint64(2**63), selection=[0])
+    sums.add(x, times.astype(np.int32), selection=np.array([2, 3], dtype=np.uint8))
+    assert sums.counts.tolist() == [10, 8, 6]
+
+
+@pytest.mark.parametrize("step", [-(2**63), -(2**61), 2**61, 2**63 - 1])
+def test_timesteps_whose_differences_could_overflow(step: int) -> None:
+    timesteps = np.array(sorted([0, 1, step]))
+    message = rf"timestep {step} of frame . is out of range, less than 2\^61 = 2305843009213693952 from zero is needed"
+    with pytest.raises(LpsmdError, match=message):
+        lag_steps_of(timesteps, 2**63 - 1)
+    with pytest.raises(LpsmdError, match=message):
+        MsdAccumulator([0, 1]).add(np.zeros((3, 1, 3)), timesteps, selection=[0])
+    assert lag_steps_of([1 - 2**61, 2**61 - 1], 2**63 - 1).tolist() == [0, 2**62 - 2]
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

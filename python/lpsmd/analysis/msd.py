@@ -379,12 +379,17 @@ def tensor_of(sums: _core.MsdAccumulator) -> NDArray[np.float64]:
 
 
 def non_gaussian_parameter(sums: _core.MsdAccumulator) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Lags in steps, [Q], and alpha2 at them, [Q]; nan where nothing moved."""
+    """Lags in steps, [Q], and alpha2 at them, [Q]; nan where nothing moved, or with some fourth powers missing."""
     known = (sums.quartic_counts > 0) & (sums.lag_steps > 0)
     square = sums.sums[known, :3].sum(axis=1) / sums.counts[known]
     quartic = sums.quartic_sums[known] / sums.quartic_counts[known]
     alpha2 = np.full(len(square), np.nan)
-    np.divide(3.0 * quartic, 5.0 * square**2, out=alpha2, where=square > 0.0)
+    np.divide(
+        3.0 * quartic,
+        5.0 * square**2,
+        out=alpha2,
+        where=(square > 0.0) & (sums.quartic_counts[known] == sums.counts[known]),
+    )
     return sums.lag_steps[known], alpha2 - 1.0
 
 
