@@ -287,6 +287,17 @@ def test_ctrl_c_ends_a_long_sum(threads: int) -> None:
     assert not sums.counts.any()
 
 
+@pytest.mark.parametrize("interval", [1, 10**7, 10**9, 10**12])
+@pytest.mark.parametrize(("part", "whole"), [(3, 30), (3, 11), (15, 22), (13, 23), (35, 50), (49, 70), (30, 30)])
+def test_longest_lag_is_the_part_asked_for(part: int, whole: int, interval: int) -> None:
+    """Parts times many steps fall below whole numbers in float64, by less or more than a fixed slack."""
+    found = mean_squared_displacement(
+        trajectory(motion("walk", 1 + whole, 1), ["Li"], interval=interval),
+        species="Li", timestep_fs=1.0, drift="none", max_lag_fraction=part / whole,
+    )  # fmt: skip
+    assert len(found.time_ps) == 1 + part
+
+
 def test_few_wanted_lags_of_many_frames() -> None:
     positions = motion("walk", 3000, 3)
     lags = np.array([0, 1, 7, 500, 2999])

@@ -199,22 +199,17 @@ def mean_squared_displacement(
     lag_steps = _lag_steps(trajectory, max_lag_fraction)
     selection = trajectory.indices_of(species)
     weights = _drift_weights(trajectory, moving=(species,), drift=drift, reference=reference)
-    tracer = _core.MsdAccumulator(lag_steps)
-    tracer.add(
+    tracer, together = summed(
         trajectory.positions_A,
         trajectory.timesteps,
+        lag_steps=lag_steps,
         selection=selection,
-        drift_weights=weights,
+        weights=weights,
+        collective=collective,
+        alpha2=alpha2,
         threads=threads,
-        quartic=alpha2,
     )
-    together = None
-    if collective:
-        together = _core.MsdAccumulator(lag_steps)
-        charges = np.zeros(len(trajectory.elements))
-        charges[selection] = 1.0
-        together.add_collective(trajectory.positions_A, trajectory.timesteps, charges=charges, drift_weights=weights)
-    return _msd_from_sums(
+    return msd_from_sums(
         tracer,
         together,
         species=species,
@@ -298,7 +293,7 @@ def stream_mean_squared_displacement(
     if first is None:
         raise LpsmdError("found no block of frames, at least one is needed: is the trajectory empty?")
     n_frames = streams[0].n_frames
-    return _msd_from_sums(
+    return msd_from_sums(
         streams[0].result(),
         streams[1].result() if collective else None,
         species=species,
@@ -370,6 +365,29 @@ def collective_msd(
     )
 
 
+def summed(
+    positions_A: NDArray[np.float64],
+    steps: NDArray[np.int64],
+    *,
+    lag_steps: NDArray[np.int64],
+    selection: NDArray[np.int64],
+    weights: NDArray[np.float64],
+    collective: bool,
+    alpha2: bool,
+    threads: int,
+) -> tuple[_core.MsdAccumulator, _core.MsdAccumulator | None]:
+    """Sums of the selected atoms and, if wanted, of their collective displacement."""
+    tracer = _core.MsdAccumulator(lag_steps)
+    tracer.add(positions_A, steps, selection=selection, drift_weights=weights, threads=threads, quartic=alpha2)
+    if not collective:
+        return tracer, None
+    together = _core.MsdAccumulator(lag_steps)
+    charges = np.zeros(positions_A.shape[1])
+    charges[selection] = 1.0
+    together.add_collective(positions_A, steps, charges=charges, drift_weights=weights)
+    return tracer, together
+
+
 def tensor_of(sums: _core.MsdAccumulator) -> NDArray[np.float64]:
     """[L, 3, 3] means of the products of components; nan at lags that do not occur."""
     counts = sums.counts.astype(np.float64)[:, None]
@@ -393,7 +411,7 @@ def non_gaussian_parameter(sums: _core.MsdAccumulator) -> tuple[NDArray[np.int64
     return sums.lag_steps[known], alpha2 - 1.0
 
 
-def _msd_from_sums(
+def msd_from_sums(
     tracer: _core.MsdAccumulator,
     collective: _core.MsdAccumulator | None,
     *,
@@ -482,15 +500,25 @@ def _names(species: str | Sequence[str] | None) -> tuple[str, ...]:
     return (species,) if isinstance(species, str) else tuple(species or ())
 
 
-def _lag_steps(trajectory: Trajectory, max_lag_fraction: float) -> NDArray[np.int64]:
-    """Lags up to a part of the trajectory, one at least."""
+def check_max_lag_fraction(max_lag_fraction: float) -> None:
+    """An error unless it is a part."""
     if not 0.0 < max_lag_fraction <= 1.0:
         raise LpsmdError(f"max_lag_fraction is {max_lag_fraction}, a number above 0 and at most 1 is needed")
+
+
+def lag_steps_up_to(steps: NDArray[np.int64], max_lag_fraction: float) -> NDArray[np.int64]:
+    """Differences of two or more steps up to a part of their whole, one at least."""
+    check_max_lag_fraction(max_lag_fraction)
+    whole = int(steps[-1]) - int(steps[0])
+    # the small part keeps 0.1 * 30 from falling below 3
+    longest = min(whole, int(max_lag_fraction * whole * (1 + 1e-12)))
+    return _core.lag_steps_of(steps, max(longest, min(whole, int(np.diff(steps).min()))))
+
+
+def _lag_steps(trajectory: Trajectory, max_lag_fraction: float) -> NDArray[np.int64]:
+    check_max_lag_fraction(max_lag_fraction)
     _check_two_frames(trajectory)
-    steps = trajectory.timesteps
-    # the small term keeps 0.1 * 30 from falling below 3
-    longest = int(max_lag_fraction * float(steps[-1] - steps[0]) + 1e-9)
-    return _core.lag_steps_of(steps, max(longest, int(np.diff(steps).min())))
+    return lag_steps_up_to(trajectory.timesteps, max_lag_fraction)
 
 
 def _steps_up_to(longest_lag_ps: float, step_fs: float) -> int:
