@@ -617,6 +617,9 @@ def test_timesteps_whose_differences_could_overflow(step: int) -> None:
         lag_steps_of(timesteps, 2**63 - 1)
     with pytest.raises(LpsmdError, match=message):
         MsdAccumulator([0, 1]).add(np.zeros((3, 1, 3)), timesteps, selection=[0])
+    far = trajectory(np.zeros((3, 1, 3)), ["Li"], timesteps=np.array([-(2**63), 0, 2**63 - 1]))
+    with pytest.raises(LpsmdError, match=r"timestep -9223372036854775808 of frame 0 is out of range"):
+        mean_squared_displacement(far, species="Li", timestep_fs=1.0, drift="none")
     assert lag_steps_of([1 - 2**61, 2**61 - 1], 2**63 - 1).tolist() == [0, 2**62 - 2]
 
 

@@ -511,7 +511,7 @@ def lag_steps_up_to(steps: NDArray[np.int64], max_lag_fraction: float) -> NDArra
     check_max_lag_fraction(max_lag_fraction)
     whole = int(steps[-1]) - int(steps[0])
     # the small part keeps 0.1 * 30 from falling below 3
-    longest = min(whole, int(max_lag_fraction * whole * (1 + 1e-12)))
+    longest = min(whole, int(max_lag_fraction * whole * (1 + 1e-12)), int(np.iinfo(np.int64).max))
     return _core.lag_steps_of(steps, max(longest, min(whole, int(np.diff(steps).min()))))
 
 
