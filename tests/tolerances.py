@@ -54,6 +54,11 @@ XTC_POSITION_A = 6e-3
 # Sums of up to 1e6 products in float64, in another order than the oracle's, and the rounding of transforms (4e-12 of
 # the sum is tolerated, beyond it lags are summed directly). Positions 1e4 A away are exact in these tests.
 MSD_RELATIVE = 1e-10
+# Time of a trajectory with one frame out of place, or missing, over that without: some ten percent and other work on
+# the machine; summed pair by pair, 10,000 frames take more than 50 times as long.
+MSD_OUTLIER_TIMES = 10.0
+# Signals are looked at every 50 ms; Ctrl-C comes after 0.3 s, and other work shares the machine.
+INTERRUPT_S = 3.0
 # Random walk of 400 atoms, MSD at lag 1: relative standard error sqrt(2/3/400/1000) = 0.0013, four of these.
 RANDOM_WALK_MSD_RELATIVE = 0.006
 # alpha2 of the same walk: variance of 3 <r^4> / (5 <r^2>^2) is 8/15 per step, sqrt(8/15/4e5) = 0.0012, four of these.

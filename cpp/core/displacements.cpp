@@ -5,6 +5,7 @@
 #include <limits>
 #include <string>
 
+#include "core/compensated_sum.h"
 #include "core/error.h"
 #include "core/simd.h"
 
@@ -13,6 +14,9 @@ namespace lpsmd {
 namespace {
 
 constexpr std::size_t lanes = BatchFft::lanes;
+
+// Of frames that a line is laid through; fewer than half of them may be out of line
+constexpr std::size_t pairs_of_line = 16;
 
 // Frames between a request for memory and its use
 constexpr std::size_t frames_ahead = 8;
@@ -29,21 +33,77 @@ inline __attribute__((always_inline)) double sum_of_lanes(const double *x)
   return two[0] + two[1];
 }
 
+/// The upper one of two; reorders the values.
+double median(std::span<double> values)
+{
+  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
+  std::nth_element(values.begin(), middle, values.end());
+  return *middle;
+}
+
+double total_of(std::span<const double> weights)
+{
+  CompensatedSum total;
+  for (const double weight : weights) total.add(weight);
+  return total.value();
+}
+
+/// sums[slot] += coefficients (now - start - common), [n, 3] of each, 16 atoms at a time.
+LPSMD_CLONES void add_weighted(const double *now, const double *start, const double *common, const double *coefficients,
+                               std::size_t n_numbers, double *sums)
+{
+  std::size_t at = 0;
+  for (; at + batch_point <= n_numbers; at += batch_point) {
+    LPSMD_INDEPENDENT
+    for (std::size_t slot = 0; slot < batch_point; ++slot)
+      sums[slot] += coefficients[at + slot] * ((now[at + slot] - start[at + slot]) - common[slot]);
+  }
+  for (std::size_t slot = 0; at + slot < n_numbers; ++slot)
+    sums[slot] += coefficients[at + slot] * ((now[at + slot] - start[at + slot]) - common[slot]);
+}
+
+/// [F, 3] sum of coefficient times displacement since the first frame, less the displacement of atom `origin`.
+///
+/// Where the whole moves far, what is left is small: nothing is lost when it is summed. Without origin (at n_atoms)
+/// displacements are taken as they are.
+std::vector<double> weighted_displacement(std::span<const double> positions, std::size_t n_frames,
+                                          std::span<const double> coefficients, std::size_t origin)
+{
+  const std::size_t n_numbers = 3 * coefficients.size();
+  std::vector<double> each(n_numbers), result(3 * n_frames, 0.0);
+  for (std::size_t i = 0; i < n_numbers; ++i) each[i] = coefficients[i / 3];
+  for (std::size_t t = 1; t < n_frames; ++t) {
+    const double *const now = positions.data() + t * n_numbers;
+    BatchPoint common{}, sums{};
+    if (origin < coefficients.size())
+      for (std::size_t slot = 0; slot < batch_point; ++slot)
+        common[slot] = now[3 * origin + slot % 3] - positions[3 * origin + slot % 3];
+    add_weighted(now, positions.data(), common.data(), each.data(), n_numbers, sums.data());
+    std::array<CompensatedSum, 3> all;
+    for (std::size_t slot = 0; slot < batch_point; ++slot) all[slot % 3].add(sums[slot]);
+    for (std::size_t k = 0; k < 3; ++k) result[3 * t + k] = all[k].value();
+  }
+  return result;
+}
+
+/// The first atom with a weight.
+std::size_t first_of(std::span<const double> weights)
+{
+  const auto found = std::find_if(weights.begin(), weights.end(), [](double weight) { return weight != 0.0; });
+  return static_cast<std::size_t>(found - weights.begin());
+}
+
 /// [F, 3] weighted mean displacement since the first frame.
 std::vector<double> mean_displacement(std::span<const double> positions, std::size_t n_frames,
                                       std::span<const double> weights)
 {
-  std::vector<double> drift(3 * n_frames, 0.0);
-  double total = 0.0;
-  for (const double weight : weights) total += weight;
-  for (std::size_t t = 1; t < n_frames; ++t) {
-    const double *const now = positions.data() + t * 3 * weights.size();
-    for (std::size_t i = 0; i < weights.size(); ++i) {
-      if (weights[i] == 0.0) continue;
-      for (std::size_t k = 0; k < 3; ++k) drift[3 * t + k] += weights[i] * (now[3 * i + k] - positions[3 * i + k]);
-    }
-    for (std::size_t k = 0; k < 3; ++k) drift[3 * t + k] /= total;
-  }
+  const std::size_t n_atoms = weights.size(), origin = first_of(weights);
+  std::vector<double> drift = weighted_displacement(positions, n_frames, weights, origin);
+  const double total = total_of(weights);
+  for (std::size_t t = 1; t < n_frames; ++t)
+    for (std::size_t k = 0; k < 3; ++k)
+      drift[3 * t + k] =
+          drift[3 * t + k] / total + (positions[(t * n_atoms + origin) * 3 + k] - positions[3 * origin + k]);
   return drift;
 }
 
@@ -95,12 +155,12 @@ LPSMD_CLONES double sum_chunk_quartics(const double *early, const double *late, 
   return sum_of_lanes(acc);
 }
 
-LPSMD_CLONES void detrend(double *x, std::size_t first, std::size_t n_points, const double *trend)
+LPSMD_CLONES void detrend(double *x, std::size_t first, std::size_t n_points, const double *slope, const double *offset)
 {
   for (std::size_t t = first; t < first + n_points; ++t, x += batch_point) {
     const auto time = static_cast<double>(t);
     LPSMD_INDEPENDENT
-    for (std::size_t slot = 0; slot < batch_point; ++slot) x[slot] -= trend[slot] * time;
+    for (std::size_t slot = 0; slot < batch_point; ++slot) x[slot] = (x[slot] - slope[slot] * time) - offset[slot];
   }
 }
 
@@ -206,21 +266,42 @@ Displacements::Displacements(std::span<const double> positions, std::size_t n_at
                                  : mean_displacement(positions, n_frames_, drift_weights);
 }
 
-BatchPoint Displacements::trend(std::size_t batch) const
+Line Displacements::line(std::size_t batch, const FrameGrid &grid) const
 {
-  BatchPoint slopes{};
-  if (n_frames_ < 2) return slopes;
-  const std::size_t last = n_frames_ - 1;
+  Line line;
+  const std::size_t half = n_frames_ / 2, n_pairs = std::min(pairs_of_line, half);
+  if (n_pairs == 0) return line;
+  // pairs of frames half the trajectory apart, the first frame of each beside the last of each
+  std::array<std::size_t, 2 * pairs_of_line> frames;
+  for (std::size_t i = 0; i < n_pairs; ++i) {
+    frames[i] = i * half / n_pairs;
+    frames[n_pairs + i] = frames[i] + (n_frames_ - half);
+  }
+  std::array<double, 2 * pairs_of_line> times{};
+  for (std::size_t i = 0; i < 2 * n_pairs; ++i) {
+    const auto run =
+        std::upper_bound(grid.runs().begin(), grid.runs().end(), frames[i],
+                         [](std::size_t frame, const FrameGrid::Run &next) { return frame < next.frame; }) -
+        1;
+    times[i] = static_cast<double>(run->place + (frames[i] - run->frame));
+  }
+  std::array<double, 2 * pairs_of_line> x, rest;
+  std::array<double, pairs_of_line> slopes;
   const std::size_t first_atom = batch * batch_atoms;
   for (std::size_t a = 0; a < std::min(batch_atoms, selection_.size() - first_atom); ++a) {
     const std::size_t at = 3 * static_cast<std::size_t>(selection_[first_atom + a]);
     for (std::size_t k = 0; k < 3; ++k) {
-      const double way = positions_[last * 3 * n_atoms_ + at + k] - positions_[at + k] - drift_[3 * last + k];
-      const double slope = static_cast<float>(way / static_cast<double>(last));
-      slopes[k * batch_atoms + a] = std::isfinite(slope) ? slope : 0.0;
+      for (std::size_t i = 0; i < 2 * n_pairs; ++i)
+        x[i] = positions_[frames[i] * 3 * n_atoms_ + at + k] - positions_[at + k] - drift_[3 * frames[i] + k];
+      for (std::size_t i = 0; i < n_pairs; ++i) slopes[i] = (x[n_pairs + i] - x[i]) / (times[n_pairs + i] - times[i]);
+      const double slope = static_cast<float>(median({slopes.data(), n_pairs}));
+      if (!std::isfinite(slope)) continue;
+      for (std::size_t i = 0; i < 2 * n_pairs; ++i) rest[i] = x[i] - slope * times[i];
+      line.slope[k * batch_atoms + a] = slope;
+      line.offset[k * batch_atoms + a] = median({rest.data(), 2 * n_pairs});
     }
   }
-  return slopes;
+  return line;
 }
 
 void Displacements::load(std::size_t batch, std::size_t first, std::size_t last, double *out, std::size_t stride) const
@@ -255,18 +336,15 @@ std::vector<double> charge_displacement(std::span<const double> positions, std::
 {
   const std::size_t n_atoms = charges.size();
   const std::size_t n_frames = positions.size() / (3 * n_atoms);
-  const std::vector<double> drift = drift_weights.empty() ? std::vector<double>(3 * n_frames, 0.0)
-                                                          : mean_displacement(positions, n_frames, drift_weights);
-  std::vector<double> sum(3 * n_frames, 0.0);
-  for (std::size_t t = 1; t < n_frames; ++t) {
-    const double *const now = positions.data() + t * 3 * n_atoms;
-    for (std::size_t i = 0; i < n_atoms; ++i) {
-      if (charges[i] == 0.0) continue;
-      for (std::size_t k = 0; k < 3; ++k)
-        sum[3 * t + k] += charges[i] * (now[3 * i + k] - positions[3 * i + k] - drift[3 * t + k]);
-    }
-  }
-  return sum;
+  // where coefficients add up to zero, any origin will do
+  const double total = total_of(charges);
+  if (drift_weights.empty())
+    return weighted_displacement(positions, n_frames, charges, total == 0.0 ? first_of(charges) : n_atoms);
+  // sum_i q_i (u_i - sum_j w_j u_j / W) in one sum
+  const double charge_of_weight = total / total_of(drift_weights);
+  std::vector<double> coefficients(n_atoms);
+  for (std::size_t i = 0; i < n_atoms; ++i) coefficients[i] = charges[i] - charge_of_weight * drift_weights[i];
+  return weighted_displacement(positions, n_frames, coefficients, first_of(drift_weights));
 }
 
 void add_window_products(const double *early, const double *late, std::size_t n_points, Tensor &sums)
@@ -284,9 +362,9 @@ double sum_window_quartics(const double *early, const double *late, std::size_t 
   return sum;
 }
 
-void subtract_trend(double *x, std::size_t first, std::size_t n_points, const BatchPoint &trend)
+void subtract_line(double *x, std::size_t first, std::size_t n_points, const Line &line)
 {
-  detrend(x, first, n_points, trend.data());
+  detrend(x, first, n_points, line.slope.data(), line.offset.data());
 }
 
 void add_point_products(const double *x, std::size_t n_points, double *products)

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/fft.h"
+#include "core/frame_grid.h"
 
 namespace lpsmd {
 
@@ -19,6 +20,12 @@ constexpr std::size_t tensor_size = 6;
 
 using BatchPoint = std::array<double, batch_point>;
 using Tensor = std::array<double, tensor_size>;
+
+/// offset + slope t, t in places of a grid.
+struct Line {
+  BatchPoint slope{};  ///< rounded to 24 bits: times a place it is exact
+  BatchPoint offset{};
+};
 
 /// The chosen atoms of one trajectory, rearranged in batches of 16, without drift and without offset.
 class Displacements {
@@ -34,8 +41,8 @@ class Displacements {
   std::size_t n_frames() const { return n_frames_; }
   std::size_t n_batches() const { return (selection_.size() + batch_atoms - 1) / batch_atoms; }
 
-  /// Displacement per frame from the first frame to the last, rounded to 24 bits: times a frame number it is exact.
-  BatchPoint trend(std::size_t batch) const;
+  /// The line that each coordinate goes along, from medians of some frames: no few of them can turn or shift it.
+  Line line(std::size_t batch, const FrameGrid &grid) const;
 
   /// Displacements since the first frame, of frames first .. last - 1: one batch_point each `stride` numbers.
   void load(std::size_t batch, std::size_t first, std::size_t last, double *out, std::size_t stride) const;
@@ -68,8 +75,8 @@ double sum_window_quartics(const double *early, const double *late, std::size_t 
 /// several lags over the same points finds them in the cache.
 constexpr std::size_t window_chunk = 64;
 
-/// x[t] -= (first + t) trend
-void subtract_trend(double *x, std::size_t first, std::size_t n_points, const BatchPoint &trend);
+/// x[t] -= slope (first + t) + offset
+void subtract_line(double *x, std::size_t first, std::size_t n_points, const Line &line);
 
 /// products[t] += products of x[t] with itself, summed over all atoms; of transforms: Re(z_a conj z_b).
 ///

@@ -2,14 +2,22 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
 #include <string>
 #include <utility>
 
+#include "core/compensated_sum.h"
 #include "core/error.h"
 #include "core/simd.h"
 
 namespace lpsmd {
+
+namespace {
+
+// What no simulation reaches, but what a unit mistaken does; levels and memory grow with it
+constexpr std::int64_t max_lag_frames = std::int64_t{1} << 40;
+constexpr std::size_t max_points = std::size_t{1} << 20;
+
+}  // namespace
 
 StreamingMsd::StreamingMsd(Options options) : options_(std::move(options))
 {
@@ -41,8 +49,13 @@ void StreamingMsd::plan()
   if (o.longest_lag < o.frame_interval)
     throw Error("the longest lag is " + std::to_string(o.longest_lag) + " steps, at least one frame interval, " +
                 std::to_string(o.frame_interval) + " steps, is needed");
-  if (o.points < 2 || o.points % 2 != 0)
-    throw Error("found " + std::to_string(o.points) + " points at each level, an even number is needed, as 32");
+  if (o.longest_lag / o.frame_interval > max_lag_frames)
+    throw Error("the longest lag is " + std::to_string(o.longest_lag) + " steps, at most " +
+                std::to_string(max_lag_frames) + " times the frame interval, " + std::to_string(o.frame_interval) +
+                " steps, is needed: give the longest lag that the trajectory has");
+  if (o.points < 2 || o.points % 2 != 0 || o.points > max_points)
+    throw Error("found " + std::to_string(o.points) + " points at each level, an even number up to " +
+                std::to_string(max_points) + " is needed, as 32");
   if (o.charges.empty() == o.selection.empty())
     throw Error("a selection of atoms or charges are needed, and not both: use one StreamingMsd for each");
   if (o.charges.empty())
@@ -54,17 +67,14 @@ void StreamingMsd::plan()
   n_batches_ = o.charges.empty() ? (o.selection.size() + batch_atoms - 1) / batch_atoms : 1;
   lag_steps_ = {0};
   const std::int64_t longest = o.longest_lag / o.frame_interval;
-  for (std::int64_t stride = 1; lag_steps_.back() / o.frame_interval < longest; stride *= 2) {
+  // a level whose first lag is too long has none; the level below has then reached the longest
+  for (std::int64_t stride = 1; stride == 1 || longest / stride >= static_cast<std::int64_t>(o.points / 2);
+       stride *= 2) {
     auto &level = levels_.emplace_back();
-    for (std::size_t back = stride == 1 ? 1 : o.points / 2; back < std::max<std::size_t>(o.points, 2); ++back) {
-      const std::int64_t frames = static_cast<std::int64_t>(back) * stride;
-      if (frames > longest) break;
-      level.push_back({back, lag_steps_.size()});
-      lag_steps_.push_back(frames * o.frame_interval);
-    }
-    if (level.empty()) {
-      levels_.pop_back();
-      break;
+    const auto last = std::min<std::int64_t>(longest / stride, static_cast<std::int64_t>(o.points) - 1);
+    for (auto back = stride == 1 ? std::int64_t{1} : static_cast<std::int64_t>(o.points / 2); back <= last; ++back) {
+      level.push_back({static_cast<std::size_t>(back), lag_steps_.size()});
+      lag_steps_.push_back(back * stride * o.frame_interval);
     }
   }
   quartic_wanted_.assign(lag_steps_.size(), false);
@@ -88,6 +98,7 @@ double *StreamingMsd::ring_point(std::size_t level, std::int64_t index)
 
 void StreamingMsd::check_next(std::span<const std::int64_t> timesteps) const
 {
+  check_timesteps(timesteps, timesteps.size());
   std::int64_t last = state_.last_timestep;
   for (std::size_t t = 0; t < timesteps.size(); ++t) {
     const bool first = t == 0 && state_.n_frames == 0;
@@ -150,12 +161,11 @@ void StreamingMsd::add_window(const double *early, const double *late, std::size
   Tensor products{};
   add_window_products(early, late, n_batches_, products);
   for (std::size_t c = 0; c < tensor_size; ++c) {
-    // the rounding of millions of additions is carried along (Neumaier)
-    double &sum = state_.sums[place * tensor_size + c];
-    const double next = sum + products[c];
-    state_.rests[place * tensor_size + c] +=
-        std::abs(sum) >= std::abs(products[c]) ? (sum - next) + products[c] : (products[c] - next) + sum;
-    sum = next;
+    // the rounding of millions of additions is carried along
+    CompensatedSum sum(state_.sums[place * tensor_size + c], state_.rests[place * tensor_size + c]);
+    sum.add(products[c]);
+    state_.sums[place * tensor_size + c] = sum.sum();
+    state_.rests[place * tensor_size + c] = sum.rest();
   }
   if (quartic_wanted_[place]) state_.quartics[place] += sum_window_quartics(early, late, n_batches_);
   ++state_.windows[place];
@@ -173,7 +183,12 @@ MsdAccumulator StreamingMsd::result() const
     counts[i] = state_.windows[i] * n_followed;
     quartic_counts[i] = quartic_wanted_[i] ? counts[i] : 0;
   }
-  return {lag_steps_, std::move(sums), std::move(counts), state_.quartics, std::move(quartic_counts)};
+  return {lag_steps_,
+          std::move(sums),
+          std::move(counts),
+          state_.quartics,
+          std::move(quartic_counts),
+          options_.charges.empty() ? Population::atoms : Population::collective};
 }
 
 }  // namespace lpsmd

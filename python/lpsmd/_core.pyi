@@ -1,7 +1,7 @@
 """Compiled core of lpsmd: neighbour graphs, dump reader, mean squared displacements."""
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -79,6 +79,8 @@ class MsdAccumulator:
     ) -> None: ...
     def __iadd__(self, other: MsdAccumulator) -> MsdAccumulator: ...
     def __eq__(self, other: object) -> bool: ...
+    @property
+    def population(self) -> Literal["none", "atoms", "collective"]: ...
     @property
     def n_lags(self) -> int: ...
     @property

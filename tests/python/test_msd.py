@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import copy
+import os
 import pickle
+import signal
+import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from ase.data import atomic_masses, atomic_numbers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lpsmd._core import MsdAccumulator, lag_steps_of
+from lpsmd._core import MsdAccumulator, StreamingMsd, lag_steps_of
 from lpsmd.analysis import collective_msd, mean_squared_displacement, read_dump
+from lpsmd.analysis.msd import non_gaussian_parameter
 from lpsmd.errors import LpsmdError
 from support.dumps import write_dump
 from support.motions import KINDS, assert_tensors_agree, definition, motion, pair_sums, trajectory, without_drift
-from tolerances import GAUSSIAN_ALPHA2, MSD_RELATIVE, RANDOM_WALK_MSD_RELATIVE
+from tolerances import GAUSSIAN_ALPHA2, INTERRUPT_S, MSD_OUTLIER_TIMES, MSD_RELATIVE, RANDOM_WALK_MSD_RELATIVE
 
 ELEMENTS = ["Li"] * 5 + ["P"] * 2 + ["S"] * 4
 REFERENCES = {"none": [], "com": ["Li", "P", "S"], "framework": ["P", "S"]}
@@ -87,6 +94,28 @@ def test_a_jump_of_a_thousand_angstrom_leaves_vibrations_exact() -> None:
     assert_tensors_agree(sums.sums, definition(positions - positions[0], 800)[:, :6], MSD_RELATIVE)
 
 
+@pytest.mark.parametrize("frame", [0, 1, 400, 799])
+def test_one_frame_out_of_place(frame: int) -> None:
+    positions = motion("harmonic", 800, 3)
+    positions[frame] += 1024.0
+    sums = MsdAccumulator(np.arange(800))
+    sums.add(positions, np.arange(800), selection=[0, 1, 2])
+    assert_tensors_agree(sums.sums, definition(positions - positions[1], 800)[:, :6], MSD_RELATIVE)
+
+
+def test_a_first_frame_out_of_place_costs_no_time() -> None:
+    """Displacements from it are all long: without an offset taken off, every lag was summed pair by pair."""
+    plain = 0.05 * np.random.default_rng(14).normal(size=(20_000, 16, 3))
+    moved = plain.copy()
+    moved[0] += 5.0
+
+    def work(positions: np.ndarray) -> None:
+        sums = MsdAccumulator(np.arange(10_000))
+        sums.add(positions, np.arange(20_000), selection=np.arange(16))
+
+    assert best_seconds(lambda: work(moved)) < MSD_OUTLIER_TIMES * best_seconds(lambda: work(plain))
+
+
 def test_short_lags_of_a_slow_wide_swing() -> None:
     """The transform alone is 1e-9 off here: neighbouring frames differ by a thousandth of the amplitude."""
     angle = 2 * np.pi * np.arange(6000) / 6000
@@ -155,6 +184,118 @@ def test_unequal_intervals(timesteps: np.ndarray) -> None:
     mean = expected[at] / counts[at, None]
     np.testing.assert_allclose(found.alpha2 + 1, 0.6 * mean[:, 6] / mean[:, :3].sum(axis=1) ** 2, rtol=MSD_RELATIVE)
     assert found.n_frames == len(timesteps)
+
+
+def frames_left(pattern: str, n_frames: int) -> np.ndarray:
+    """Numbers of the frames that are there."""
+    all_frames = np.arange(n_frames)
+    if pattern == "one missing":
+        return np.delete(all_frames, n_frames // 2)
+    if pattern == "chunk missing":
+        return np.delete(all_frames, slice(n_frames // 5, n_frames // 3))
+    if pattern == "half missing":
+        inner = np.random.default_rng(16).permutation(np.arange(1, n_frames - 1))[: n_frames // 2]
+        return np.delete(all_frames, inner)
+    return all_frames[(all_frames % 5 < 3) & (all_frames < n_frames - n_frames % 5)]
+
+
+PATTERNS = ("one missing", "chunk missing", "half missing", "bursts")
+
+
+def pairs_at(timesteps: np.ndarray, lag: int) -> tuple[np.ndarray, np.ndarray]:
+    early = np.flatnonzero(np.isin(timesteps + lag, timesteps))
+    return early, np.searchsorted(timesteps, timesteps[early] + lag)
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "runaway"])
+@pytest.mark.parametrize("n_frames", [20, 601])
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_missing_frames(pattern: str, n_frames: int, kind: str) -> None:
+    positions = motion("harmonic" if kind == "runaway" else kind, n_frames, 23)
+    if kind == "runaway":
+        positions[:, 3] += 2.0 ** np.linspace(-20, 13, n_frames).round()[:, None]
+    timesteps = 7 + 10 * frames_left(pattern, n_frames)
+    positions = positions[frames_left(pattern, n_frames)]
+    lags = lag_steps_of(timesteps, int(timesteps[-1]))
+    assert lags.tolist() == np.unique(np.abs(timesteps[:, None] - timesteps)).tolist()
+    chosen = np.arange(1, 23)
+    pairs = [pairs_at(timesteps, lag) for lag in lags]
+    expected = pair_sums(positions[:, chosen] - positions[0, chosen], pairs)
+    for threads in (1, 2):
+        sums = MsdAccumulator(lags)
+        sums.add(positions + 1e4, timesteps, selection=chosen, threads=threads)
+        np.testing.assert_array_equal(sums.counts, [22 * len(early) for early, _ in pairs])
+        assert_tensors_agree(sums.sums, expected[:, :6], MSD_RELATIVE)
+        known = sums.quartic_counts > 0
+        np.testing.assert_allclose(sums.quartic_sums[known], expected[known, 6], rtol=MSD_RELATIVE)
+        np.testing.assert_array_equal(sums.quartic_counts[known], sums.counts[known])
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_missing_frames_of_a_long_trajectory(kind: str, pattern: str) -> None:
+    frames = frames_left(pattern, 8000)
+    positions = motion(kind, 8000, 20)[frames]
+    lags = lag_steps_of(10 * frames, 40_000)
+    sums = MsdAccumulator(lags)
+    sums.add(positions, 10 * frames, selection=np.arange(20))
+    some = np.unique(np.geomspace(1, len(lags) - 1, 40).astype(int))
+    expected = pair_sums(positions - positions[0], [pairs_at(10 * frames, lag) for lag in lags[some]])
+    assert_tensors_agree(sums.sums[some], expected[:, :6], MSD_RELATIVE)
+
+
+def test_lags_that_missing_frames_leave_out_have_no_counts() -> None:
+    timesteps = 10 * frames_left("one missing", 90)
+    sums = MsdAccumulator([0, 5, 10, 14, 20])
+    sums.add(motion("walk", 90, 1)[timesteps // 10], timesteps, selection=[0])
+    assert sums.counts.tolist() == [89, 0, 87, 0, 86]
+    assert lag_steps_of([0, 2, 4, 10, 12, 14, 20, 22, 24], 9).tolist() == [0, 2, 4, 6, 8]
+
+
+def best_seconds(work: Callable[[], None]) -> float:
+    best = np.inf
+    for _ in range(3):
+        start = time.perf_counter()
+        work()
+        best = min(best, time.perf_counter() - start)
+    return best
+
+
+def test_a_missing_frame_costs_little() -> None:
+    positions = motion("walk", 10_000, 16)
+    whole, gap = 10 * np.arange(10_000), 10 * np.delete(np.arange(10_001), 5000)
+
+    def work(timesteps: np.ndarray) -> None:
+        sums = MsdAccumulator(lag_steps_of(timesteps, 50_000))
+        sums.add(positions, timesteps, selection=np.arange(16))
+
+    assert best_seconds(lambda: work(gap)) < MSD_OUTLIER_TIMES * best_seconds(lambda: work(whole))
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_ctrl_c_ends_a_long_sum(threads: int) -> None:
+    """Frames on no grid: 2e8 pairs of 4 batches, many seconds."""
+    positions = np.zeros((20_000, 64, 3))
+    timesteps = np.cumsum(1 + 1000 * (np.arange(20_000) % 7))
+    sums = MsdAccumulator([0, *range(1, 50_000_000, 5000)])
+    timer = threading.Timer(0.3, lambda: os.kill(os.getpid(), signal.SIGINT))
+    timer.start()
+    start = time.perf_counter()
+    with pytest.raises(KeyboardInterrupt):
+        sums.add(positions, timesteps, selection=np.arange(64), threads=threads)
+    assert time.perf_counter() - start < INTERRUPT_S
+    assert not sums.counts.any()
+
+
+@pytest.mark.parametrize("interval", [1, 10**7, 10**9, 10**12])
+@pytest.mark.parametrize(("part", "whole"), [(3, 30), (3, 11), (15, 22), (13, 23), (35, 50), (49, 70), (30, 30)])
+def test_longest_lag_is_the_part_asked_for(part: int, whole: int, interval: int) -> None:
+    """Parts times many steps fall below whole numbers in float64, by less or more than a fixed slack."""
+    found = mean_squared_displacement(
+        trajectory(motion("walk", 1 + whole, 1), ["Li"], interval=interval),
+        species="Li", timestep_fs=1.0, drift="none", max_lag_fraction=part / whole,
+    )  # fmt: skip
+    assert len(found.time_ps) == 1 + part
 
 
 def test_few_wanted_lags_of_many_frames() -> None:
@@ -272,6 +413,29 @@ def test_drift_is_removed_with_masses() -> None:
         np.testing.assert_allclose(blown.msd_A2, still.msd_A2, rtol=MSD_RELATIVE)
 
 
+@pytest.mark.parametrize("drift", ["com", "framework"])
+@pytest.mark.parametrize("n_cells", [5, 150])
+def test_drift_over_10000_angstrom_against_long_doubles(n_cells: int, drift: str) -> None:
+    """Vibrations of 0.05 Angstrom on no grid; summed up in float64, the displacements are 2e-9 off."""
+    n_frames, elements = 300, ELEMENTS * n_cells
+    rng = np.random.default_rng(12)
+    wind = np.linspace(0, 1e4, n_frames)[:, None] * [1.0, -0.3, 0.01]
+    positions = 0.05 * rng.normal(size=(n_frames, len(elements), 3)) + wind[:, None]
+    found = mean_squared_displacement(
+        trajectory(positions, elements), species="Li", timestep_fs=1.0, drift=drift, max_lag_fraction=1.0
+    )
+    exact = positions.astype(np.longdouble)
+    mass = np.array([atomic_masses[atomic_numbers[e]] * (e in REFERENCES[drift]) for e in elements], np.longdouble)
+    moved = (exact - np.einsum("tik,i->tk", exact, mass)[:, None] / mass.sum())[:, np.array(elements) == "Li"]
+    n_atoms = moved.shape[1]
+    for lag in (1, 2, 5, 30, 100, 150, 299):
+        steps = moved[lag:] - moved[:-lag]
+        assert found.msd_A2[lag] == pytest.approx(float((steps**2).sum(axis=2).mean()), rel=MSD_RELATIVE)
+        together = (steps.sum(axis=1) ** 2).sum(axis=1).mean() / n_atoms
+        assert found.collective_A2 is not None
+        assert found.collective_A2[lag] == pytest.approx(float(together), rel=MSD_RELATIVE)
+
+
 def test_named_framework() -> None:
     positions = motion("walk", 60, 11)
     found = mean_squared_displacement(
@@ -333,6 +497,46 @@ def test_value_semantics() -> None:
     assert filled != MsdAccumulator(3 * np.arange(4))
 
 
+def test_atoms_and_collective_displacements_do_not_mix() -> None:
+    x, times = motion("walk", 30, 4), np.arange(30)
+    atoms, together, empty = (MsdAccumulator(np.arange(10)) for _ in range(3))
+    assert empty.population == "none"
+    atoms.add(x, times, selection=[0])
+    together.add_collective(x, times, charges=np.ones(4))
+    assert (atoms.population, together.population) == ("atoms", "collective")
+    message = r"cannot add sums of a collective displacement to those of single atoms: use an MsdAccumulator for each"
+    with pytest.raises(LpsmdError, match=message):
+        atoms += together
+    with pytest.raises(LpsmdError, match=message):
+        atoms.add_collective(x, times, charges=np.ones(4))
+    with pytest.raises(LpsmdError, match=r"cannot add sums of single atoms to those of a collective displacement"):
+        together += pickle.loads(pickle.dumps(atoms))
+    before = copy.copy(atoms)
+    atoms += empty
+    assert atoms == before
+    empty += together
+    assert empty == together
+    assert empty.population == "collective"
+
+
+def test_streamed_sums_know_their_population() -> None:
+    options = {"n_atoms": 4, "frame_interval": 1, "longest_lag": 10}
+    assert StreamingMsd(selection=[0], **options).result().population == "atoms"
+    assert StreamingMsd(charges=np.ones(4), **options).result().population == "collective"
+
+
+def test_alpha2_is_unknown_where_fourth_powers_are_of_a_part() -> None:
+    x, times = motion("walk", 60, 4), np.arange(60)
+    with_quartic, without = MsdAccumulator(np.arange(30)), MsdAccumulator(np.arange(30))
+    with_quartic.add(x, times, selection=[0])
+    assert np.isfinite(non_gaussian_parameter(with_quartic)[1]).all()
+    without.add(100 * x, times, selection=[0], quartic=False)
+    with_quartic += without
+    steps, alpha2 = non_gaussian_parameter(with_quartic)
+    assert len(steps) > 5
+    assert np.isnan(alpha2).all()
+
+
 # ----- errors ----------------------------------------------------------------------------------------------
 
 
@@ -363,6 +567,8 @@ def test_accumulator_errors() -> None:
         sums.add(x[0], times, selection=[0])
     with pytest.raises(LpsmdError, match=r"found 0 threads, at least 1 is needed"):
         sums.add(x, times, selection=[0], threads=0)
+    with pytest.raises(LpsmdError, match=r"found 1000000 threads, 1 to 1024 are needed: as many as there are cores"):
+        sums.add(x, times, selection=[0], threads=10**6)
     with pytest.raises(LpsmdError, match=r"found 4 timesteps for 5 frames, one for each"):
         sums.add(x, times[:4], selection=[0])
     with pytest.raises(
@@ -376,6 +582,45 @@ def test_accumulator_errors() -> None:
     with pytest.raises(LpsmdError, match=r"all charges are zero, at least one"):
         sums.add_collective(x, times, charges=[0.0, 0.0])
     assert not sums.counts.any()
+
+
+def test_only_integers_are_indices_and_steps() -> None:
+    sums = MsdAccumulator([0, 1, 2])
+    x, times = np.zeros((5, 4, 3)), np.arange(5)
+    mask = np.array([False, False, True, True])
+    with pytest.raises(LpsmdError, match=r"selection holds values of type bool, integers are needed: give indices, np"):
+        sums.add(x, times, selection=mask)
+    with pytest.raises(LpsmdError, match=r"selection holds values of type float64"):
+        StreamingMsd(n_atoms=4, frame_interval=1, longest_lag=2, selection=[0.0, 1.5])
+    message = r"timesteps holds values of type float64, integers are needed: give steps of the integrator"
+    with pytest.raises(LpsmdError, match=message):
+        sums.add(x, 1.5 * times, selection=[0])
+    with pytest.raises(LpsmdError, match=message):
+        sums.add_collective(x, 1.5 * times, charges=np.ones(4))
+    with pytest.raises(LpsmdError, match=message):
+        lag_steps_of(1.5 * times, 2)
+    with pytest.raises(LpsmdError, match=message):
+        StreamingMsd(n_atoms=4, frame_interval=1, longest_lag=2, selection=[0]).push(x, 1.5 * times)
+    with pytest.raises(LpsmdError, match=r"lag_steps holds values of type float64, integers are needed"):
+        MsdAccumulator([0.0, 1.5])
+    with pytest.raises(LpsmdError, match=r"timesteps holds a value above 2\^63 - 1"):
+        sums.add(x, times.astype(np.uint64) + np.uint64(2**63), selection=[0])
+    sums.add(x, times.astype(np.int32), selection=np.array([2, 3], dtype=np.uint8))
+    assert sums.counts.tolist() == [10, 8, 6]
+
+
+@pytest.mark.parametrize("step", [-(2**63), -(2**61), 2**61, 2**63 - 1])
+def test_timesteps_whose_differences_could_overflow(step: int) -> None:
+    timesteps = np.array(sorted([0, 1, step]))
+    message = rf"timestep {step} of frame . is out of range, less than 2\^61 = 2305843009213693952 from zero is needed"
+    with pytest.raises(LpsmdError, match=message):
+        lag_steps_of(timesteps, 2**63 - 1)
+    with pytest.raises(LpsmdError, match=message):
+        MsdAccumulator([0, 1]).add(np.zeros((3, 1, 3)), timesteps, selection=[0])
+    far = trajectory(np.zeros((3, 1, 3)), ["Li"], timesteps=np.array([-(2**63), 0, 2**63 - 1]))
+    with pytest.raises(LpsmdError, match=r"timestep -9223372036854775808 of frame 0 is out of range"):
+        mean_squared_displacement(far, species="Li", timestep_fs=1.0, drift="none")
+    assert lag_steps_of([1 - 2**61, 2**61 - 1], 2**63 - 1).tolist() == [0, 2**62 - 2]
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

@@ -11,11 +11,12 @@ from ase.data import atomic_masses, atomic_numbers
 from MDAnalysis.analysis.msd import EinsteinMSD
 from MDAnalysis.coordinates.memory import MemoryReader
 
+from lpsmd import _core
 from lpsmd._core import MsdAccumulator
 from lpsmd.analysis.universe import MeanSquaredDisplacement
 from lpsmd.errors import LpsmdError
 from support.motions import assert_tensors_agree, definition, motion, without_drift
-from tolerances import EINSTEIN_MSD_A2, FLOAT32_UNWRAP_A2, MSD_RELATIVE
+from tolerances import EINSTEIN_MSD_A2, FLOAT32_UNWRAP_A2, MSD_RELATIVE, UNWRAP_POSITION_A
 
 ELEMENTS = ["Li"] * 7 + ["P"] * 2 + ["S"] * 3
 BOX = [9.0, 9.0, 9.0, 90.0, 90.0, 90.0]
@@ -110,6 +111,19 @@ def test_unwrap_in_a_breathing_cell() -> None:
     assert found.results.msd_A2.max() < 3 * 9.0**2
 
 
+def test_one_rule_for_steps_in_dumps_and_universes() -> None:
+    """0.3 of a long side is more than a third of the short one, and still one step."""
+    box = [40.0, 10.0, 10.0, 90.0, 90.0, 90.0]
+    moved = np.zeros((6, len(ELEMENTS), 3))
+    moved[:, 0, 0] = 12.0 * np.arange(6)
+    universe = universe_of(moved % 40.0, box)
+    found = MeanSquaredDisplacement(universe, unwrap=True, max_lag_fraction=1.0).run()
+    expected = (12.0 * np.arange(6)) ** 2 / len(ELEMENTS)
+    np.testing.assert_allclose(found.results.msd_A2, expected, rtol=0, atol=FLOAT32_UNWRAP_A2)
+    dumped = _core.unwrap("dump", moved % 40.0, np.tile(np.diag(box[:3]), (6, 1, 1)), (True,) * 3, nearest=True)
+    np.testing.assert_allclose(dumped, moved, rtol=0, atol=UNWRAP_POSITION_A)
+
+
 def test_errors() -> None:
     positions = in_single_precision("walk", 40)
     universe = universe_of(positions, BOX)
@@ -121,9 +135,13 @@ def test_errors() -> None:
         MeanSquaredDisplacement(universe).run(stop=1)
     far = positions.copy()
     far[5, 3] += 4.0
-    with pytest.raises(LpsmdError, match=r"frame 5: atom 3 moves .* at most 3\.000 \(a third of the cell\) is needed"):
+    message = (
+        r"\(frames and atoms counted among those analysed\), frame 5: atom 4 moves 0\.\d+ of the cell along [abc] in "
+        r"one step \(.* Angstrom\), at most a third is needed to tell its periodic image"
+    )
+    with pytest.raises(LpsmdError, match=message):
         MeanSquaredDisplacement(universe_of(far, BOX), unwrap=True).run()
-    with pytest.raises(LpsmdError, match=r"frame 1 has no cell, which unwrap needs: give unwrapped positions"):
+    with pytest.raises(LpsmdError, match=r"frame 0 has no cell, which unwrap needs: give unwrapped positions"):
         MeanSquaredDisplacement(universe_of(positions), unwrap=True).run()
     far[7, 2, 1] = np.nan
     with pytest.raises(LpsmdError, match=r"frame 7, atom 2 \(both counted from 0\): coordinate y is nan"):

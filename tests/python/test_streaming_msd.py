@@ -162,8 +162,12 @@ def test_errors() -> None:
         sums.push(x[:, :25], [20, 25, 30, 35])
     with pytest.raises(LpsmdError, match=r"found 312 coordinates for 3 timesteps"):
         sums.push(x, [20, 25, 30])
-    with pytest.raises(LpsmdError, match=r"found 7 points at each level, an even number is needed, as 32"):
+    with pytest.raises(
+        LpsmdError, match=r"found 7 points at each level, an even number up to 1048576 is needed, as 32"
+    ):
         stream(selection=LI, points=7)
+    with pytest.raises(LpsmdError, match=r"found 1048578 points at each level, an even number up to 1048576 is"):
+        stream(selection=LI, points=2**20 + 2)
     with pytest.raises(LpsmdError, match=r"the longest lag is 4 steps, at least one frame interval, 5 steps"):
         stream(selection=LI, longest_lag=4)
     with pytest.raises(LpsmdError, match=r"a selection of atoms or charges are needed, and not both"):
@@ -172,6 +176,47 @@ def test_errors() -> None:
         stream()
     with pytest.raises(LpsmdError, match=r"the frame interval is 0 steps, at least 1"):
         stream(selection=LI, frame_interval=0)
+
+
+@pytest.mark.parametrize("longest_lag", [5 * (2**40 + 1), 2**63 - 1])
+def test_a_lag_longer_than_any_run_is_refused(longest_lag: int) -> None:
+    message = rf"the longest lag is {longest_lag} steps, at most 1099511627776 times the frame interval, 5 steps"
+    with pytest.raises(LpsmdError, match=message):
+        stream(selection=LI, longest_lag=longest_lag)
+
+
+@pytest.mark.parametrize("points", [2, 4, 8, 32, 4098])
+@pytest.mark.parametrize("longest", [1, 2, 3, 15, 16, 17, 1000, 1023, 1024])
+def test_lags_double_up_to_the_longest(points: int, longest: int) -> None:
+    lags, stride = list(range(points)), 2
+    while lags[-1] < longest:
+        lags += [back * stride for back in range(points // 2, points)]
+        stride *= 2
+    found = stream(selection=LI, points=points, longest_lag=5 * longest).lag_steps
+    assert found.tolist() == [5 * lag for lag in lags if lag <= longest]
+
+
+def test_many_levels() -> None:
+    sums = stream(selection=[0], longest_lag=5 * 2**40, points=2)
+    assert sums.lag_steps[1:].tolist() == [5 * 2**level for level in range(41)]
+    assert sums.memory_bytes < 100_000
+
+
+@pytest.mark.parametrize("longest_lag_ps", [np.inf, np.nan, -1.0, 0.0])
+def test_longest_lag_must_be_a_positive_number(longest_lag_ps: float) -> None:
+    whole = trajectory(motion("walk", 30, 26), ELEMENTS)
+    with pytest.raises(LpsmdError, match=rf"longest_lag_ps is {longest_lag_ps}, a positive finite number of picosec"):
+        stream_mean_squared_displacement([whole], species="Li", timestep_fs=1.0, longest_lag_ps=longest_lag_ps)
+
+
+@pytest.mark.parametrize(("longest_lag_ps", "message"), [
+    (1e17, r"longest_lag_ps is 1e\+17, that is 1e\+20 steps of 1 fs; fewer than 2.31e\+18 are needed: give"),
+    (1e14, r"the longest lag is 10000000000\d+ steps, at most 1099511627776 times the frame interval"),
+], ids=["steps", "frames"])  # fmt: skip
+def test_longest_lag_beyond_any_run(longest_lag_ps: float, message: str) -> None:
+    whole = trajectory(motion("walk", 30, 26), ELEMENTS)
+    with pytest.raises(LpsmdError, match=message):
+        stream_mean_squared_displacement([whole], species="Li", timestep_fs=1.0, longest_lag_ps=longest_lag_ps)
 
 
 def test_errors_of_blocks() -> None:

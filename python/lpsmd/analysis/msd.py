@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, get_args
@@ -18,6 +19,8 @@ Drift = Literal["framework", "com", "none"]
 
 #: Places of xx, yy, zz, xy, xz, yz in a symmetric tensor.
 _TENSOR_PLACES = np.array([[0, 3, 4], [3, 1, 5], [4, 5, 2]])
+#: Steps are int64 in the core; no run has this many.
+_MOST_STEPS = 2.0**61
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -152,8 +155,11 @@ def mean_squared_displacement(
     :math:`\alpha_2 = 3 \langle \Delta u^4 \rangle / (5 \langle \Delta u^2 \rangle^2) - 1`.
 
     Every origin and every lag counts, in float64. Equally spaced frames go through Fourier transforms [1]_, in a
-    time near linear in their number; lags at which cancellation could cost digits are summed directly. Unequal
-    spacing gives a value at each time difference that occurs.
+    time near linear in their number; lags at which cancellation could cost digits are summed directly. Frames may be
+    missing: there is a value at each time difference that occurs. Each missing frame costs an addition at each lag;
+    where frames fill less than half of equally spaced times (log-spaced ones, short bursts far apart), all pairs of
+    frames are summed, in a time that grows as the square of their number: half a minute for 20,000 frames of 200
+    atoms on one thread. Ctrl-C ends it.
 
     Parameters
     ----------
@@ -193,22 +199,17 @@ def mean_squared_displacement(
     lag_steps = _lag_steps(trajectory, max_lag_fraction)
     selection = trajectory.indices_of(species)
     weights = _drift_weights(trajectory, moving=(species,), drift=drift, reference=reference)
-    tracer = _core.MsdAccumulator(lag_steps)
-    tracer.add(
+    tracer, together = summed(
         trajectory.positions_A,
         trajectory.timesteps,
+        lag_steps=lag_steps,
         selection=selection,
-        drift_weights=weights,
+        weights=weights,
+        collective=collective,
+        alpha2=alpha2,
         threads=threads,
-        quartic=alpha2,
     )
-    together = None
-    if collective:
-        together = _core.MsdAccumulator(lag_steps)
-        charges = np.zeros(len(trajectory.elements))
-        charges[selection] = 1.0
-        together.add_collective(trajectory.positions_A, trajectory.timesteps, charges=charges, drift_weights=weights)
-    return _msd_from_sums(
+    return msd_from_sums(
         tracer,
         together,
         species=species,
@@ -248,21 +249,23 @@ def stream_mean_squared_displacement(
     species, timestep_fs, drift, reference_species, collective
         As for `mean_squared_displacement`.
     longest_lag_ps
-        Lags beyond are left out.
+        Lags beyond are left out; finite, at most 2^40 intervals between frames.
     points
-        Frames kept at each level, even.
+        Frames kept at each level, even, at most 2^20.
 
     Raises
     ------
     LpsmdError
-        As `mean_squared_displacement`; also if there is no block, the first has one frame only, or a block does not
-        go on where the one before has ended.
+        As `mean_squared_displacement`; also if `longest_lag_ps` is not positive or beyond its limit, if there is no
+        block, the first has one frame only, or a block does not go on where the one before has ended.
 
     References
     ----------
     .. [1] Dubbeldam, Ford, Ellis, Snurr 2009, doi:10.1080/08927020902818039
     """
     _check_drift(drift)
+    if not 0.0 < longest_lag_ps < math.inf:
+        raise LpsmdError(f"longest_lag_ps is {longest_lag_ps}, a positive finite number of picoseconds is needed")
     reference = _names(reference_species)
     first: Trajectory | None = None
     streams: list[_core.StreamingMsd] = []
@@ -273,7 +276,7 @@ def stream_mean_squared_displacement(
             streams = _streams(
                 block,
                 species=species,
-                longest_lag_steps=int(longest_lag_ps * 1000.0 / step_fs * (1 + 1e-12)),
+                longest_lag_steps=_steps_up_to(longest_lag_ps, step_fs),
                 weights=_drift_weights(block, moving=(species,), drift=drift, reference=reference),
                 collective=collective,
                 points=points,
@@ -290,7 +293,7 @@ def stream_mean_squared_displacement(
     if first is None:
         raise LpsmdError("found no block of frames, at least one is needed: is the trajectory empty?")
     n_frames = streams[0].n_frames
-    return _msd_from_sums(
+    return msd_from_sums(
         streams[0].result(),
         streams[1].result() if collective else None,
         species=species,
@@ -362,6 +365,29 @@ def collective_msd(
     )
 
 
+def summed(
+    positions_A: NDArray[np.float64],
+    steps: NDArray[np.int64],
+    *,
+    lag_steps: NDArray[np.int64],
+    selection: NDArray[np.int64],
+    weights: NDArray[np.float64],
+    collective: bool,
+    alpha2: bool,
+    threads: int,
+) -> tuple[_core.MsdAccumulator, _core.MsdAccumulator | None]:
+    """Sums of the selected atoms and, if wanted, of their collective displacement."""
+    tracer = _core.MsdAccumulator(lag_steps)
+    tracer.add(positions_A, steps, selection=selection, drift_weights=weights, threads=threads, quartic=alpha2)
+    if not collective:
+        return tracer, None
+    together = _core.MsdAccumulator(lag_steps)
+    charges = np.zeros(positions_A.shape[1])
+    charges[selection] = 1.0
+    together.add_collective(positions_A, steps, charges=charges, drift_weights=weights)
+    return tracer, together
+
+
 def tensor_of(sums: _core.MsdAccumulator) -> NDArray[np.float64]:
     """[L, 3, 3] means of the products of components; nan at lags that do not occur."""
     counts = sums.counts.astype(np.float64)[:, None]
@@ -371,16 +397,21 @@ def tensor_of(sums: _core.MsdAccumulator) -> NDArray[np.float64]:
 
 
 def non_gaussian_parameter(sums: _core.MsdAccumulator) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Lags in steps, [Q], and alpha2 at them, [Q]; nan where nothing moved."""
+    """Lags in steps, [Q], and alpha2 at them, [Q]; nan where nothing moved, or with some fourth powers missing."""
     known = (sums.quartic_counts > 0) & (sums.lag_steps > 0)
     square = sums.sums[known, :3].sum(axis=1) / sums.counts[known]
     quartic = sums.quartic_sums[known] / sums.quartic_counts[known]
     alpha2 = np.full(len(square), np.nan)
-    np.divide(3.0 * quartic, 5.0 * square**2, out=alpha2, where=square > 0.0)
+    np.divide(
+        3.0 * quartic,
+        5.0 * square**2,
+        out=alpha2,
+        where=(square > 0.0) & (sums.quartic_counts[known] == sums.counts[known]),
+    )
     return sums.lag_steps[known], alpha2 - 1.0
 
 
-def _msd_from_sums(
+def msd_from_sums(
     tracer: _core.MsdAccumulator,
     collective: _core.MsdAccumulator | None,
     *,
@@ -469,15 +500,36 @@ def _names(species: str | Sequence[str] | None) -> tuple[str, ...]:
     return (species,) if isinstance(species, str) else tuple(species or ())
 
 
-def _lag_steps(trajectory: Trajectory, max_lag_fraction: float) -> NDArray[np.int64]:
-    """Lags up to a part of the trajectory, one at least."""
+def check_max_lag_fraction(max_lag_fraction: float) -> None:
+    """An error unless it is a part."""
     if not 0.0 < max_lag_fraction <= 1.0:
         raise LpsmdError(f"max_lag_fraction is {max_lag_fraction}, a number above 0 and at most 1 is needed")
+
+
+def lag_steps_up_to(steps: NDArray[np.int64], max_lag_fraction: float) -> NDArray[np.int64]:
+    """Differences of two or more steps up to a part of their whole, one at least."""
+    check_max_lag_fraction(max_lag_fraction)
+    whole = int(steps[-1]) - int(steps[0])
+    # the small part keeps 0.1 * 30 from falling below 3
+    longest = min(whole, int(max_lag_fraction * whole * (1 + 1e-12)), int(np.iinfo(np.int64).max))
+    return _core.lag_steps_of(steps, max(longest, min(whole, int(np.diff(steps).min()))))
+
+
+def _lag_steps(trajectory: Trajectory, max_lag_fraction: float) -> NDArray[np.int64]:
+    check_max_lag_fraction(max_lag_fraction)
     _check_two_frames(trajectory)
-    steps = trajectory.timesteps
-    # the small term keeps 0.1 * 30 from falling below 3
-    longest = int(max_lag_fraction * float(steps[-1] - steps[0]) + 1e-9)
-    return _core.lag_steps_of(steps, max(longest, int(np.diff(steps).min())))
+    return lag_steps_up_to(trajectory.timesteps, max_lag_fraction)
+
+
+def _steps_up_to(longest_lag_ps: float, step_fs: float) -> int:
+    # the small part keeps 0.3 ps over 0.1 ps from falling below 3
+    steps = longest_lag_ps * 1000.0 / step_fs * (1 + 1e-12)
+    if steps >= _MOST_STEPS:
+        raise LpsmdError(
+            f"longest_lag_ps is {longest_lag_ps:g}, that is {steps:.3g} steps of {step_fs:g} fs; fewer than "
+            f"{_MOST_STEPS:.3g} are needed: give the longest lag that the trajectory has, in ps"
+        )
+    return int(steps)
 
 
 def _times(steps: NDArray[np.int64], step_fs: float) -> NDArray[np.float64]:

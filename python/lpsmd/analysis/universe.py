@@ -6,15 +6,25 @@ from typing import Any
 
 import numpy as np
 from MDAnalysis.analysis.base import AnalysisBase
-from MDAnalysis.lib.distances import minimize_vectors
 from numpy.typing import NDArray
 
 from lpsmd import _core
-from lpsmd.analysis.msd import non_gaussian_parameter, tensor_of
+from lpsmd.analysis.msd import check_max_lag_fraction, lag_steps_up_to, msd_from_sums, summed
 from lpsmd.errors import LpsmdError
 
-#: A longer step, as a part of the smallest width of the cell, could as well be one to another image.
-_LONGEST_STEP = 1.0 / 3.0
+#: Of an `Msd`, the same here.
+_RESULTS = (
+    "time_ps",
+    "msd_A2",
+    "components_A2",
+    "tensor_A2",
+    "collective_A2",
+    "collective_tensor_A2",
+    "alpha2_time_ps",
+    "alpha2",
+    "counts",
+    "n_atoms",
+)
 
 
 class MeanSquaredDisplacement(AnalysisBase):  # type: ignore[misc]
@@ -68,7 +78,7 @@ class MeanSquaredDisplacement(AnalysisBase):  # type: ignore[misc]
     ------
     LpsmdError
         If a selection is empty, there are fewer than two frames, times do not go with the numbers of the frames,
-        or, with `unwrap`, if there is no cell or a step exceeds a third of it.
+        or, with `unwrap`, if there is no cell or a step exceeds a third of it along one of its vectors, as in dumps.
 
     References
     ----------
@@ -88,10 +98,10 @@ class MeanSquaredDisplacement(AnalysisBase):  # type: ignore[misc]
         verbose: bool = False,
     ) -> None:
         super().__init__(universe.universe.trajectory, verbose=verbose)
-        if not 0.0 < max_lag_fraction <= 1.0:
-            raise LpsmdError(f"max_lag_fraction is {max_lag_fraction}, a number above 0 and at most 1 is needed")
+        check_max_lag_fraction(max_lag_fraction)
         self._moving = _select(universe, select)
         self._reference = None if reference is None else _select(universe, reference)
+        self._select = select
         self._atoms = self._moving if self._reference is None else self._moving | self._reference
         self._max_lag_fraction = max_lag_fraction
         self._unwrap = unwrap
@@ -102,33 +112,15 @@ class MeanSquaredDisplacement(AnalysisBase):  # type: ignore[misc]
         if self.n_frames < 2:
             raise LpsmdError(f"found {self.n_frames} frame, at least 2 are needed for a displacement")
         self._positions = np.empty((self.n_frames, len(self._atoms), 3))
-        self._last = np.empty((len(self._atoms), 3))
+        self._cells = np.empty((self.n_frames, 3, 3))
 
     def _single_frame(self) -> None:
-        now = self._atoms.positions.astype(np.float64)
-        index = self._frame_index
-        if not self._unwrap or index == 0:
-            self._positions[index] = now
-        else:
-            self._positions[index] = self._positions[index - 1] + self._step(now - self._last)
-        self._last = now
-
-    def _step(self, step: NDArray[np.float64]) -> NDArray[np.float64]:
-        """[N, 3] nearest image of a step; an error if that is not safe."""
-        box = self._ts.dimensions
-        if box is None or not np.all(box[:3] > 0):
-            raise LpsmdError(f"frame {self._ts.frame} has no cell, which unwrap needs: give unwrapped positions")
-        nearest: NDArray[np.float64] = minimize_vectors(step, box)
-        lengths = np.linalg.norm(nearest, axis=1)
-        limit = _LONGEST_STEP * _smallest_width(self._ts.triclinic_dimensions)
-        if lengths.max() > limit:
-            atom = int(lengths.argmax())
-            raise LpsmdError(
-                f"frame {self._ts.frame}: atom {self._atoms.indices[atom]} moves {lengths[atom]:.3f} Angstrom in one "
-                f"step, at most {limit:.3f} (a third of the cell) is needed to know its image: write frames more often "
-                "or unwrapped positions"
-            )
-        return nearest
+        self._positions[self._frame_index] = self._atoms.positions
+        if self._unwrap:
+            box = self._ts.dimensions
+            if box is None or not np.all(box[:3] > 0):
+                raise LpsmdError(f"frame {self._ts.frame} has no cell, which unwrap needs: give unwrapped positions")
+            self._cells[self._frame_index] = self._ts.triclinic_dimensions
 
     def _conclude(self) -> None:
         frames = self.frames.astype(np.int64)
@@ -139,30 +131,35 @@ class MeanSquaredDisplacement(AnalysisBase):  # type: ignore[misc]
                 "the times of the frames are not equally spaced in the file, which the MSD needs: choose frames that "
                 "are with run(start=, stop=, step=)"
             )
-        longest = int(self._max_lag_fraction * (frames[-1] - frames[0]) + 1e-9)
-        lag_steps = _core.lag_steps_of(frames, max(longest, int(np.diff(frames).min())))
+        positions = self._positions
+        if self._unwrap:
+            name = f"{self._trajectory.filename or 'trajectory'} (frames and atoms counted among those analysed)"
+            positions = _core.unwrap(name, positions, self._cells, (True, True, True), nearest=True)
         selection = np.searchsorted(self._atoms.indices, np.unique(self._moving.indices)).astype(np.int64)
-        weights = self._drift_weights()
-        tracer = _core.MsdAccumulator(lag_steps)
-        tracer.add(self._positions, frames, selection=selection, drift_weights=weights, threads=self._threads)
-        tensor = tensor_of(tracer)
-        results = self.results
-        results.n_atoms = len(selection)
-        results.time_ps = lag_steps * frame_ps
-        results.tensor_A2 = tensor
-        results.components_A2 = np.ascontiguousarray(np.diagonal(tensor, axis1=1, axis2=2))
-        results.msd_A2 = results.components_A2.sum(axis=1)
-        results.counts = tracer.counts
-        steps, results.alpha2 = non_gaussian_parameter(tracer)
-        results.alpha2_time_ps = steps * frame_ps
-        results.collective_A2 = results.collective_tensor_A2 = None
-        if self._collective:
-            charges = np.zeros(len(self._atoms))
-            charges[selection] = 1.0
-            together = _core.MsdAccumulator(lag_steps)
-            together.add_collective(self._positions, frames, charges=charges, drift_weights=weights)
-            results.collective_tensor_A2 = tensor_of(together) / len(selection)
-            results.collective_A2 = np.trace(results.collective_tensor_A2, axis1=1, axis2=2)
+        tracer, together = summed(
+            positions,
+            frames,
+            lag_steps=lag_steps_up_to(frames, self._max_lag_fraction),
+            selection=selection,
+            weights=self._drift_weights(),
+            collective=self._collective,
+            alpha2=True,
+            threads=self._threads,
+        )
+        msd = msd_from_sums(
+            tracer,
+            together,
+            species=self._select,
+            drift="none" if self._reference is None else "framework",
+            reference=(),
+            n_atoms=len(selection),
+            n_frames=self.n_frames,
+            duration_steps=int(frames[-1] - frames[0]),
+            step_fs=1000.0 * frame_ps,
+            volume_A3=float("nan"),
+        )
+        for name in _RESULTS:
+            setattr(self.results, name, getattr(msd, name))
 
     def _drift_weights(self) -> NDArray[np.float64]:
         """[N] masses of the reference's atoms, zero elsewhere; empty without a reference."""
@@ -178,8 +175,3 @@ def _select(universe: Any, selection: str) -> Any:
     if len(atoms) == 0:
         raise LpsmdError(f"selection '{selection}' has no atom, at least one is needed")
     return atoms
-
-
-def _smallest_width(cell: NDArray[np.float64]) -> float:
-    """Smallest distance between opposite faces of a cell, rows its vectors."""
-    return float((1.0 / np.linalg.norm(np.linalg.inv(cell), axis=0)).min())
