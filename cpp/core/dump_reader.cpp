@@ -263,7 +263,12 @@ void DumpReader::State::append(const FrameRecord &frame, std::span<double> posit
                                std::span<const std::int32_t> images)
 {
   if (out_.positions.empty()) reserve();
-  const auto too_long = unwrapper_.place(frame.images, frame.box, positions, images);
+  std::optional<Unwrapper::LongStep> too_long;
+  try {
+    too_long = unwrapper_.place(frame.images, frame.box, positions, images);
+  } catch (const FrameFailure &failure) {
+    fail(frame, failure.text);
+  }
   if (too_long) fail(frame, "atom id " + std::to_string(roster_->ids()[too_long->atom]) + " " + describe(*too_long));
   const auto offset = unwrapper_.offset();
   if (!offset.empty() && !std::all_of(positions.begin(), positions.end(), [](double x) { return std::isfinite(x); }))

@@ -886,3 +886,47 @@ def test_header_that_promises_too_much(tmp_path: Path, positions: np.ndarray) ->
     (tmp_path / "a.bin").write_bytes(with_value(data, 34, (2**62).to_bytes(8, "little")))
     with pytest.raises(LpsmdError, match=r"found 6 rows of 4611686018427387904 atoms"):
         read_dump(tmp_path / "a.bin", elements_of_types=NAMES)
+
+
+# ----- flips and seams -------------------------------------------------------------------------------------
+
+
+def test_flips_of_a_skewed_cell(tmp_path: Path) -> None:
+    """The same lattice in other vectors, all three columns of positions: nothing moves."""
+    rng = np.random.default_rng(6)
+    fractions = rng.uniform(-3, 3, (6, 3)) + rng.normal(0, 0.05, (3, 6, 3)).cumsum(axis=0)
+    flips = np.array(
+        [[[1, 0, 0], [0, 1, 0], [0, 0, 1]], [[1, 0, 0], [-1, 1, 0], [0, 0, 1]], [[1, 0, 0], [-1, 1, 0], [1, -1, 1]]]
+    )
+    cells, expected = flips @ CELLS["triclinic"], fractions @ CELLS["triclinic"]
+    texts: dict[str, list[str]] = {name: [] for name in ("xu yu zu", "xsu ysu zsu", "xs ys zs ix iy iz", "x y z")}
+    for step, cell in enumerate(cells):
+        header, bounds = bounds_of(cell, np.zeros(3), "triclinic")
+        other = expected[step] @ np.linalg.inv(cell)
+        rows = column_values(other, cell, np.zeros(3), np.floor(other))
+        for columns, parts in texts.items():
+            names = ["id", "element", *columns.split()]
+            parts.append(frame_text(step, rows, columns=names, bounds=bounds, header=header, digits=12))
+    for columns, parts in texts.items():
+        (tmp_path / "flip.dump").write_text("".join(parts))
+        found = read_dump(tmp_path / "flip.dump", unwrap=columns == "x y z").positions_A
+        start = found[0] if columns == "x y z" else expected[0]
+        np.testing.assert_allclose(found - start, expected - expected[0], rtol=0, atol=UNWRAP_POSITION_A)
+
+
+def test_a_cell_that_changes_too_much(tmp_path: Path) -> None:
+    rows = rows_of(np.zeros((1, 3)), ["Li"])
+    text = frame_text(0, rows) + frame_text(1, rows, bounds=((0.0, 10.0), (0.0, 16.0), (0.0, 10.0)))
+    (tmp_path / "a.dump").write_text(text)
+    with pytest.raises(
+        LpsmdError,
+        match=r"a\.dump, frame 1 \(timestep 1\), line 20: the cell changes from \(10 0 0\), \(0 10 0\), \(0 0 10\) to "
+        r"\(10 0 0\), \(0 16 0\), .* since the frame before; .* are needed to follow atoms: write frames more often",
+    ):
+        read_dump(tmp_path / "a.dump")
+    # a wall may go anywhere: there are no images across it
+    (tmp_path / "a.dump").write_text(text.replace("pp pp pp", "pp ss pp"))
+    assert read_dump(tmp_path / "a.dump").n_frames == 2
+    cells = np.array([10 * np.eye(3), 16 * np.eye(3)])
+    with pytest.raises(LpsmdError, match=r"here, frame 1: the cell changes from"):
+        _core.unwrap("here", np.zeros((2, 1, 3)), cells, (True, True, True), nearest=True)

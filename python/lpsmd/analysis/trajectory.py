@@ -172,6 +172,9 @@ def read_dump(
 
     since images times a changing cell would move atoms that do not move (von Buelow, Bullerjahn, Hummer,
     doi:10.1063/5.0008316). Unwrapped columns (``xu``) take part, with the images of the cells that atoms lie in.
+    Where a tilted cell flips to other vectors of the same lattice (``fix npt tri``, ``fix deform``: LAMMPS' default),
+    atoms stay and their images are counted in the new vectors. A cell that otherwise changes by half a vector between
+    two frames is an error.
 
     Parameters
     ----------
