@@ -930,3 +930,71 @@ def test_a_cell_that_changes_too_much(tmp_path: Path) -> None:
     cells = np.array([10 * np.eye(3), 16 * np.eye(3)])
     with pytest.raises(LpsmdError, match=r"here, frame 1: the cell changes from"):
         _core.unwrap("here", np.zeros((2, 1, 3)), cells, (True, True, True), nearest=True)
+
+
+def seam_files(folder: Path, *texts: str) -> list[Path]:
+    paths = [folder / f"{n}.dump" for n in range(len(texts))]
+    for path, text in zip(paths, texts, strict=True):
+        path.write_text(text)
+    return paths
+
+
+def test_six_digits_at_a_seam(tmp_path: Path) -> None:
+    """LAMMPS' own format: an atom that a restart puts to the other side of a box of 120 rounds otherwise."""
+    columns, bounds = ("id", "element", "x", "y", "z", "ix", "iy", "iz"), ((0.0, 120.0),) * 3
+    sides = [("119.999", 0), ("-0.000512345", 1)]
+    frames = [
+        frame_text(
+            5,
+            [{"id": 1, "element": "Li", "x": x, "y": 1, "z": 1, "ix": n, "iy": 0, "iz": 0}],
+            columns=columns,
+            bounds=bounds,
+        )
+        for x, n in sides
+    ]
+    assert read_dump(seam_files(tmp_path, *frames)).repeated_frames == 1
+    frames[1] = frames[1].replace("-0.000512345", "-0.0039")
+    with pytest.raises(LpsmdError, match=r"moved by 0\.0029.*or the dump has too few digits.*format float %\.8f"):
+        read_dump(seam_files(tmp_path, *frames[::-1]))
+
+
+def test_the_cell_at_a_seam(tmp_path: Path) -> None:
+    rows = rows_of(np.arange(18.0).reshape(6, 3), ELEMENTS)
+    first = good_text(4)
+    wider = frame_text(30, rows, bounds=((0.0, 11.0),) * 3)
+    walls = frame_text(40, rows, header="pp ff pp")
+    with pytest.raises(
+        LpsmdError,
+        match=r"1\.dump, frame 0 \(timestep 30\).*in another cell \(component x of its vector a was 10\.0+ and is 11\.0",
+    ):
+        read_dump(seam_files(tmp_path, first, wider))
+    with pytest.raises(
+        LpsmdError,
+        match=r"1\.dump, frame 0 .*periodic in x, y, z is 'yes no yes', in the frames before it was 'yes yes yes'",
+    ):
+        read_dump(seam_files(tmp_path, first, walls))
+    tilted = "xy xz yz pp pp pp"
+    before = frame_text(0, rows, header=tilted, bounds=((0.0, 15.0, 5.0), (0.0, 10.0, 0.0), (0.0, 10.0, 0.0)))
+    after = frame_text(0, rows, header=tilted, bounds=((-5.0, 10.0, -5.0), (0.0, 10.0, 0.0), (0.0, 10.0, 0.0)))
+    assert read_dump(seam_files(tmp_path, before, after)).repeated_frames == 1
+
+
+@pytest.mark.parametrize("frames_per_block", [10**6, 3])
+def test_repeats_of_long_ago_are_checked(tmp_path: Path, frames_per_block: int) -> None:
+    """More than the 64 MiB that are remembered whole, in a changing cell and in blocks."""
+    n_atoms, n_frames = 30000, 100
+    line = "".join(f"{i + 1} Li %s 2 3\n" for i in range(n_atoms))
+
+    def frame(step: int, x: str, width: float) -> str:
+        bounds = ((0.0, width),) * 3
+        return frame_text(step, [], bounds=bounds).replace("ATOMS\n0", f"ATOMS\n{n_atoms}") + line.replace("%s", x)
+
+    first = "".join(frame(step, "1.5", 50 + 0.001 * step) for step in range(n_frames))
+    for x, fine in (("1.5", True), ("1.6", False)):
+        paths = seam_files(tmp_path, first, frame(0, x, 50.0) + frame(n_frames, "1.5", 50.1))
+        blocks = iterate_dump(paths, frames_per_block=frames_per_block)
+        if fine:
+            assert sum(block.repeated_frames for block in blocks) == 1
+            continue
+        with pytest.raises(LpsmdError, match=r"1\.dump, frame 0 \(timestep 0\).*read before with other positions"):
+            list(blocks)
