@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
 import re
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lpsmd import _core
-from lpsmd.analysis import iterate_dump, read_dump
+from lpsmd.analysis import iterate_dump, read_dump, read_trajectory
 from lpsmd.errors import LpsmdError
 from support.dumps import COLUMNS, binary_frame, frame_text, rows_of, write_dump
 from tolerances import BINARY_POSITION_A, DUMP_POSITION_A, UNWRAP_POSITION_A
@@ -965,7 +968,7 @@ def test_the_cell_at_a_seam(tmp_path: Path) -> None:
     walls = frame_text(40, rows, header="pp ff pp")
     with pytest.raises(
         LpsmdError,
-        match=r"1\.dump, frame 0 \(timestep 30\).*in another cell \(component x of its vector a was 10\.0+ and is 11\.0",
+        match=r"1\.dump, frame 0 \(timestep 30\).*in another cell \(component x of its vector a was 10\.0+ and is 11",
     ):
         read_dump(seam_files(tmp_path, first, wider))
     with pytest.raises(
@@ -998,3 +1001,83 @@ def test_repeats_of_long_ago_are_checked(tmp_path: Path, frames_per_block: int) 
             continue
         with pytest.raises(LpsmdError, match=r"1\.dump, frame 0 \(timestep 0\).*read before with other positions"):
             list(blocks)
+
+
+# ----- pipes, and streams that keep what they are given ----------------------------------------------------
+
+
+@pytest.mark.parametrize("reader", [read_dump, read_trajectory])
+@pytest.mark.parametrize("kind", ["plain", "gzip", "zstd"])
+def test_a_pipe_is_opened_once(tmp_path: Path, positions: np.ndarray, kind: str, reader: Callable[..., Any]) -> None:
+    data = write_dump(tmp_path / "a.dump", positions, ELEMENTS).read_bytes()
+    data = data if kind == "plain" else PACK[kind](data)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+
+    def write() -> None:
+        with pipe.open("wb", buffering=0) as out:
+            out.write(data[:2])  # fewer bytes than tell what the file is
+            time.sleep(0.05)
+            out.write(data[2:])
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    found = reader(pipe)
+    writer.join()
+    np.testing.assert_allclose(found.positions_A, positions, rtol=0, atol=DUMP_POSITION_A)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_stream_that_keeps_its_buffer(positions: np.ndarray, tmp_path: Path, *, fails: bool) -> None:
+    data = write_dump(tmp_path / "a.dump", positions, ELEMENTS).read_bytes()
+    kept: list[memoryview] = []
+
+    class Keeps:
+        def __init__(self) -> None:
+            self._stream = io.BytesIO(data)
+
+        def readinto(self, target: memoryview, /) -> int:
+            kept.append(target)
+            if fails:
+                raise OSError("gone")
+            return self._stream.readinto(target)
+
+        def close(self) -> None:
+            self._stream.close()
+
+    reader = _core.DumpReader([("here", Keeps)])
+    if fails:
+        with pytest.raises(OSError, match="gone"):
+            reader.read()
+    else:
+        assert len(reader.read().timesteps) == 5
+    del reader
+    for view in kept:
+        with pytest.raises(ValueError, match="released memoryview"):
+            bytes(view)
+
+
+def test_a_stream_that_does_not_block() -> None:
+    class Later(io.RawIOBase):
+        def readable(self) -> bool:
+            return True
+
+        def readinto(self, _target: Any, /) -> None:
+            return None
+
+    with pytest.raises(LpsmdError, match=r"stream: cannot be read \(it does not wait for its data"):
+        read_dump(Later())
+
+
+def test_padding_and_frames_to_be_skipped(tmp_path: Path, positions: np.ndarray) -> None:
+    plain = write_dump(tmp_path / "a.dump", positions, ELEMENTS)
+    data, expected = plain.read_bytes(), read_dump(plain).positions_A
+    skipped = (0x184D2A5F).to_bytes(4, "little") + (4).to_bytes(4, "little") + b"abcd"
+    zstd = PACK["zstd"]
+    packed = [
+        gzip.compress(data[:999]) + bytes(200_000) + gzip.compress(data[999:]) + bytes(200_000),
+        skipped + zstd(data[:999]) + skipped + zstd(data[999:]) + skipped,
+    ]
+    for content in packed:
+        (tmp_path / "packed").write_bytes(content)
+        np.testing.assert_array_equal(read_dump(tmp_path / "packed").positions_A, expected)
