@@ -45,6 +45,9 @@ DUMP_POSITION_A = 5.1e-9
 BINARY_POSITION_A = 0.0
 # Unwrapping adds images times cell vectors to x: rounding of float64 at some 100 A, above the digits of %.8f.
 UNWRAP_POSITION_A = 2e-8
+# A frame shears the cell of some 10 Angstrom by 0.04 of it: an image crossed in between moves the atom by that,
+# three of them by 1.3; a flip that is missed, by a cell vector of 11 Angstrom at least.
+FLIP_STEP_A = 1.5
 # XDATCAR holds 8 digits of fractions of some 10 A, extended XYZ 8 digits: rounding of a few 1e-8 A.
 XDATCAR_POSITION_A = 3e-7
 # float32 positions of some 10 A.

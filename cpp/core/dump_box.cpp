@@ -8,12 +8,12 @@
 
 namespace lpsmd {
 
-namespace {
-
 double determinant(const std::array<double, 9> &m)
 {
   return m[0] * (m[4] * m[8] - m[5] * m[7]) - m[1] * (m[3] * m[8] - m[5] * m[6]) + m[2] * (m[3] * m[7] - m[4] * m[6]);
 }
+
+namespace {
 
 void check_volume(const Box &box)
 {

@@ -19,6 +19,8 @@ Box general_box(const std::array<double, 9> &cell, const std::array<double, 3> &
 /// The inverse of a cell: fractional coordinates are (r - origin) times it. Rows as in Box.
 std::array<double, 9> inverse(const std::array<double, 9> &cell);
 
+double determinant(const std::array<double, 9> &rows);
+
 /// Lengths must be in Angstrom. @throws FrameFailure
 void check_units(std::string_view units);
 

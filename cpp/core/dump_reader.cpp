@@ -22,8 +22,11 @@ namespace lpsmd {
 
 namespace {
 
-// A restart file holds positions exactly, so a repeated frame differs by what the dump's format rounds.
-constexpr double repeat_tolerance_A = 1e-4;
+// A restart file holds positions exactly, so a repeated frame differs by what the dump's format rounds: LAMMPS' own %g
+// keeps six digits of coordinates, half a unit of the last one in each of two frames.
+constexpr double repeat_tolerance_A = 1e-4, repeat_tolerance_relative = 1e-5;
+// Atoms that are compared of frames that are not remembered whole.
+constexpr std::size_t most_sampled_atoms = 4;
 // Frames kept to compare repeated ones with, where the trajectory itself is not at hand for that.
 constexpr std::size_t most_remembered_bytes = std::size_t{1} << 26;
 
@@ -40,7 +43,13 @@ void ask_for_large_pages(const std::vector<double> &reserved)
 #endif
 }
 
-/// Positions of the last frames as they stood in their own cell, for the check of repeated frames.
+double allowed_difference(double length)
+{
+  return repeat_tolerance_A + repeat_tolerance_relative * length;
+}
+
+/// Positions of the last frames as they stood in their own cell, for the check of repeated frames; of frames before
+/// them, those of a few atoms.
 class RecentFrames {
  public:
   void add(std::size_t frame, std::span<const double> positions)
@@ -53,6 +62,21 @@ class RecentFrames {
     }
     kept.assign(positions.begin(), positions.end());
     frames_.emplace_back(frame, std::move(kept));
+    if (!first_sampled_) {
+      first_sampled_ = frame;
+      const std::size_t n_atoms = positions.size() / 3, count = std::min(n_atoms, most_sampled_atoms);
+      for (std::size_t i = 0; i < count; ++i) sampled_atoms_.push_back(i * n_atoms / count);
+    }
+    for (const std::size_t atom : sampled_atoms_)
+      for (std::size_t k = 0; k < 3; ++k) samples_.push_back(positions[3 * atom + k]);
+  }
+
+  bool knows(std::size_t frame) const { return first_sampled_ && frame >= *first_sampled_; }
+  std::span<const std::size_t> sampled_atoms() const { return sampled_atoms_; }
+  std::span<const double> sample(std::size_t frame) const
+  {
+    const std::size_t size = 3 * sampled_atoms_.size();
+    return std::span(samples_).subspan((frame - *first_sampled_) * size, size);
   }
 
   /// Empty if it was too long ago.
@@ -64,6 +88,9 @@ class RecentFrames {
 
  private:
   std::deque<std::pair<std::size_t, std::vector<double>>> frames_;
+  std::optional<std::size_t> first_sampled_;
+  std::vector<std::size_t> sampled_atoms_;
+  std::vector<double> samples_;  ///< [frames from first_sampled_ on, atoms, 3]
 };
 
 }  // namespace
@@ -97,6 +124,9 @@ class DumpReader::State {
   void check_same_images(Images images) const;
   void drop_repeat(std::size_t earlier, const FrameRecord &frame, std::span<const double> positions);
   std::span<const double> positions_before(std::size_t frame) const;
+  const Box &box_before(std::size_t frame) const;
+  void check_boundaries(const FrameRecord &frame) const;
+  void check_same_cell(const Box &then, const FrameRecord &frame) const;
   void append(const FrameRecord &frame, std::span<double> positions, std::span<const std::int32_t> images);
   void reserve();
   void describe_atoms();
@@ -109,8 +139,8 @@ class DumpReader::State {
   std::optional<Roster> roster_;
   Unwrapper unwrapper_;
   RecentFrames recent_;
-  std::vector<std::int64_t> steps_;              ///< of all frames so far, those of earlier blocks too
-  std::optional<std::size_t> first_remembered_;  ///< from here on `recent_` holds the frames
+  std::vector<std::int64_t> steps_;                 ///< of all frames so far, those of earlier blocks too
+  std::vector<std::pair<std::size_t, Box>> boxes_;  ///< with the frame from which on it was this one
   std::optional<Images> images_;
 
   DumpTrajectory out_;
@@ -206,6 +236,7 @@ void DumpReader::State::accept(std::size_t index)
   std::span<const std::int32_t> images;
   if (frame.images == Images::flags) images = {parsed.images.data() + index * size, size};
   check_same_images(frame.images);
+  check_boundaries(frame);
 
   if (!steps_.empty() && frame.timestep <= steps_.back()) {
     const auto at = std::lower_bound(steps_.begin(), steps_.end(), frame.timestep);
@@ -226,36 +257,86 @@ void DumpReader::State::check_same_images(Images images) const
        "frame: give the dumps of one run");
 }
 
-/// In the cell of the frame itself (as Unwrapper got it); empty where it is not known any more.
+/// In the cell of the frame itself (as Unwrapper got it); empty where only a sample is known.
 std::span<const double> DumpReader::State::positions_before(std::size_t frame) const
 {
-  if (first_remembered_ && frame >= *first_remembered_) return recent_.find(frame);
-  if (frame < block_begin_) return {};
+  if (recent_.knows(frame)) return recent_.find(frame);
+  // before the first change of the cell nothing is remembered, and nothing needs to be
   const std::size_t size = 3 * roster_->size();
   return {out_.positions.data() + (frame - block_begin_) * size, size};
 }
 
+const Box &DumpReader::State::box_before(std::size_t frame) const
+{
+  const auto after = std::upper_bound(boxes_.begin(), boxes_.end(), frame,
+                                      [](std::size_t f, const auto &entry) { return f < entry.first; });
+  return std::prev(after)->second;
+}
+
+void DumpReader::State::check_boundaries(const FrameRecord &frame) const
+{
+  if (boxes_.empty() || boxes_.back().second.periodic == frame.box.periodic) return;
+  const auto text = [](const std::array<bool, 3> &periodic) {
+    std::string out;
+    for (const bool p : periodic) out += p ? "yes " : "no ";
+    return out.substr(0, out.size() - 1);
+  };
+  fail(frame, "whether the box is periodic in x, y, z is '" + text(frame.box.periodic) +
+                  "', in the frames before it was '" + text(boxes_.back().second.periodic) +
+                  "'; boundaries must not change: is this file of the same trajectory?");
+}
+
+/// A repeated frame must lie in the same cell, in whatever vectors of its lattice.
+void DumpReader::State::check_same_cell(const Box &then, const FrameRecord &frame) const
+{
+  const auto change = lattice_change(then, frame.box);
+  const auto cell = change ? changed_cell(*change, then.cell) : then.cell;
+  for (std::size_t i = 0; i < 9; ++i) {
+    const double longest = std::max(std::abs(cell[i]), std::abs(frame.box.cell[i]));
+    const double difference = std::abs(frame.box.cell[i] - cell[i]);
+    if (difference <= allowed_difference(longest)) continue;
+    fail(frame, std::string("this timestep was read before in another cell (component ") + "xyz"[i % 3] +
+                    " of its vector " + "abc"[i / 3] + " was " + std::to_string(cell[i]) + " and is " +
+                    std::to_string(frame.box.cell[i]) + " Angstrom, " + std::to_string(allowed_difference(longest)) +
+                    " of difference is allowed); give the chunks of one replica, each starting from the last restart "
+                    "of the one before");
+  }
+}
+
 void DumpReader::State::drop_repeat(std::size_t earlier, const FrameRecord &frame, std::span<const double> positions)
 {
-  const std::span<const double> then = positions_before(earlier);
-  std::size_t worst = 0;
-  double difference = 0.0;
-  for (std::size_t i = 0; i < then.size(); i += 3) {
-    std::array<double, 3> moved = {positions[i] - then[i], positions[i + 1] - then[i + 1],
-                                   positions[i + 2] - then[i + 2]};
-    if (frame.images == Images::nearest) moved = nearest_difference(&positions[i], &then[i], frame.box);
-    for (const double m : moved) {
-      if (std::abs(m) <= difference) continue;
-      difference = std::abs(m);
-      worst = i / 3;
+  check_same_cell(box_before(earlier), frame);
+  const auto &cell = frame.box.cell;
+  struct Worst {
+    std::size_t atom = 0;
+    double difference = 0.0, allowed = 0.0;
+  };
+  std::optional<Worst> worst;
+  const auto compare = [&](std::size_t atom, const double *then) {
+    const double *const now = &positions[3 * atom];
+    std::array<double, 3> moved = {now[0] - then[0], now[1] - then[1], now[2] - then[2]};
+    if (frame.images == Images::nearest) moved = nearest_difference(now, then, frame.box);
+    for (std::size_t k = 0; k < 3; ++k) {
+      const double extent = std::abs(cell[k]) + std::abs(cell[3 + k]) + std::abs(cell[6 + k]);
+      const double allowed = allowed_difference(std::max({std::abs(now[k]), std::abs(then[k]), extent}));
+      const double difference = std::abs(moved[k]);
+      if (difference > allowed && (!worst || difference > worst->difference)) worst = {atom, difference, allowed};
     }
+  };
+  if (const auto then = positions_before(earlier); !then.empty()) {
+    for (std::size_t atom = 0; 3 * atom < then.size(); ++atom) compare(atom, &then[3 * atom]);
+  } else {
+    const auto sample = recent_.sample(earlier);
+    const auto atoms = recent_.sampled_atoms();
+    for (std::size_t i = 0; i < atoms.size(); ++i) compare(atoms[i], &sample[3 * i]);
   }
-  if (difference > repeat_tolerance_A)
+  if (worst)
     fail(frame,
-         "this timestep was read before with other positions (atom id " + std::to_string(roster_->ids()[worst]) +
-             " moved by " + std::to_string(difference) + " Angstrom, " + std::to_string(repeat_tolerance_A) +
-             " is allowed); these files are not successive chunks of one trajectory: give the chunks of one replica, "
-             "each starting from the last restart of the one before");
+         "this timestep was read before with other positions (atom id " + std::to_string(roster_->ids()[worst->atom]) +
+             " moved by " + std::to_string(worst->difference) + " Angstrom, " + std::to_string(worst->allowed) +
+             " is allowed); either these files are not successive chunks of one trajectory: give the chunks of one "
+             "replica, each starting from the last restart of the one before; or the dump has too few digits: write "
+             "it with `dump_modify ... format float %.8f`");
   ++out_.repeated_frames;
 }
 
@@ -263,7 +344,12 @@ void DumpReader::State::append(const FrameRecord &frame, std::span<double> posit
                                std::span<const std::int32_t> images)
 {
   if (out_.positions.empty()) reserve();
-  const auto too_long = unwrapper_.place(frame.images, frame.box, positions, images);
+  std::optional<Unwrapper::LongStep> too_long;
+  try {
+    too_long = unwrapper_.place(frame.images, frame.box, positions, images);
+  } catch (const FrameFailure &failure) {
+    fail(frame, failure.text);
+  }
   if (too_long) fail(frame, "atom id " + std::to_string(roster_->ids()[too_long->atom]) + " " + describe(*too_long));
   const auto offset = unwrapper_.offset();
   if (!offset.empty() && !std::all_of(positions.begin(), positions.end(), [](double x) { return std::isfinite(x); }))
@@ -274,9 +360,9 @@ void DumpReader::State::append(const FrameRecord &frame, std::span<double> posit
     // positions in the frame's own cell: the offset is that of this frame
     std::vector<double> own(positions.begin(), positions.end());
     for (std::size_t i = 0; i < offset.size(); ++i) own[i] -= offset[i];
-    if (!first_remembered_) first_remembered_ = steps_.size();
     recent_.add(steps_.size(), own);
   }
+  if (boxes_.empty() || boxes_.back().second.cell != frame.box.cell) boxes_.emplace_back(steps_.size(), frame.box);
   images_ = frame.images;
   steps_.push_back(frame.timestep);
   out_.timesteps.push_back(frame.timestep);

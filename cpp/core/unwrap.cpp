@@ -26,11 +26,25 @@ Vector fractional(const double *position, const Box &box, const std::array<doubl
   return times({position[0] - box.origin[0], position[1] - box.origin[1], position[2] - box.origin[2]}, inverse_cell);
 }
 
+constexpr std::array<double, 9> unit = {1, 0, 0, 0, 1, 0, 0, 0, 1};
+
 std::string three_digits(double value)
 {
   std::array<char, 40> text{};
   std::snprintf(text.data(), text.size(), "%.3g", value);
   return text.data();
+}
+
+/// "(10 0 0), (4.9 10 0), (0 0 10)"
+std::string vectors(const std::array<double, 9> &cell)
+{
+  std::string text;
+  for (std::size_t v = 0; v < 3; ++v) {
+    text += v == 0 ? "(" : ", (";
+    for (std::size_t k = 0; k < 3; ++k) text += (k == 0 ? "" : " ") + three_digits(cell[3 * v + k]);
+    text += ")";
+  }
+  return text;
 }
 
 }  // namespace
@@ -77,6 +91,47 @@ std::optional<Unwrapper::LongStep> Unwrapper::add_nearest_images(const Box &box,
   return std::nullopt;
 }
 
+std::optional<std::array<double, 9>> lattice_change(const Box &then, const Box &now)
+{
+  // beyond this the numbers are no cells of a simulation
+  constexpr double largest = 1000.0;
+  const auto inverse_then = inverse(then.cell);
+  std::array<double, 9> change = unit;
+  for (std::size_t v = 0; v < 3; ++v) {
+    const Vector row = times({now.cell[3 * v], now.cell[3 * v + 1], now.cell[3 * v + 2]}, inverse_then);
+    for (std::size_t k = 0; k < 3; ++k) {
+      if (!then.periodic[v] || !then.periodic[k]) continue;
+      if (!(std::abs(row[k]) <= largest)) return std::nullopt;
+      change[3 * v + k] = std::round(row[k]) + 0.0;  // no -0
+    }
+  }
+  if (std::abs(determinant(change)) != 1.0) return std::nullopt;
+  return change;
+}
+
+std::array<double, 9> changed_cell(const std::array<double, 9> &change, const std::array<double, 9> &cell)
+{
+  std::array<double, 9> out{};
+  for (std::size_t v = 0; v < 3; ++v) {
+    const Vector row = times({change[3 * v], change[3 * v + 1], change[3 * v + 2]}, cell);
+    std::copy(row.begin(), row.end(), out.begin() + static_cast<std::ptrdiff_t>(3 * v));
+  }
+  return out;
+}
+
+/// The same lattice and positions in terms of other vectors.
+void Unwrapper::flip(const std::array<double, 9> &change)
+{
+  const auto back = inverse(change);
+  box_.cell = changed_cell(change, box_.cell);
+  for (std::vector<double> *const of : {&images_, &fractions_}) {
+    for (std::size_t i = 0; i < of->size(); i += 3) {
+      const Vector other = times({(*of)[i], (*of)[i + 1], (*of)[i + 2]}, back);
+      std::copy(other.begin(), other.end(), of->begin() + static_cast<std::ptrdiff_t>(i));
+    }
+  }
+}
+
 /// Unwrapped columns do not say their images: they are those of the cell that the atom lies in.
 void Unwrapper::images_of_last_frame()
 {
@@ -92,6 +147,12 @@ void Unwrapper::images_of_last_frame()
 void Unwrapper::advance_offset(const Box &box)
 {
   images_of_last_frame();
+  const auto flipped = lattice_change(box_, box);
+  if (!flipped)
+    throw FrameFailure{"the cell changes from " + vectors(box_.cell) + " to " + vectors(box.cell) +
+                       " Angstrom since the frame before; changes below half a cell vector, or a flip to other "
+                       "vectors of the same lattice, are needed to follow atoms: write frames more often"};
+  if (*flipped != unit) flip(*flipped);
   std::array<double, 9> change{};
   for (std::size_t i = 0; i < 9; ++i) change[i] = box.cell[i] - box_.cell[i];
   offset_.resize(positions_.size());
@@ -138,10 +199,13 @@ void unwrap(const std::string &name, std::span<double> positions, std::span<cons
     Box box;
     std::copy_n(cells.begin() + static_cast<std::ptrdiff_t>(9 * frame), 9, box.cell.begin());
     box.periodic = periodic;
-    const auto too_long = unwrapper.place(how, box, positions.subspan(frame * size, size), {});
-    if (too_long)
-      throw Error(name + ", frame " + std::to_string(frame) + ": atom " + std::to_string(too_long->atom + 1) + " " +
-                  describe(*too_long));
+    const std::string here = name + ", frame " + std::to_string(frame) + ": ";
+    try {
+      const auto too_long = unwrapper.place(how, box, positions.subspan(frame * size, size), {});
+      if (too_long) throw Error(here + "atom " + std::to_string(too_long->atom + 1) + " " + describe(*too_long));
+    } catch (const FrameFailure &failure) {
+      throw Error(here + failure.text);
+    }
   }
 }
 

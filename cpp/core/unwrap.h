@@ -21,6 +21,10 @@ namespace lpsmd {
 ///
 /// (toroidal-view-preserving scheme: von Buelow, Bullerjahn, Hummer, doi:10.1063/5.0008316). Both are one:
 /// with U = w + n L of each frame, u = U + o, where o(i+1) = o(i) - n(i) [L(i+1) - L(i)].
+///
+/// A tilted cell may flip: its vectors are replaced by others of the same lattice, L(i+1) = M L(i) but for the small
+/// change, with whole numbers M of determinant 1 or -1. U stays and n becomes n M^-1, as in LAMMPS (fix npt, fix
+/// deform), so L(i) and n(i) above are M L(i) and n(i) M^-1.
 class Unwrapper {
  public:
   /// Largest step that counts as one: nearer to half a cell, the nearest image may be the wrong one.
@@ -37,6 +41,7 @@ class Unwrapper {
   /// @param positions  [N, 3] U (how = flags or rewrapped), w (nearest)
   /// @param flags      [N, 3] n, read for how = flags
   /// @return the first step that is too long (how = nearest); positions are then undefined
+  /// @throws FrameFailure if the cell changes so much that a flip cannot be told
   std::optional<LongStep> place(Images how, const Box &box, std::span<double> positions,
                                 std::span<const std::int32_t> flags);
 
@@ -46,6 +51,7 @@ class Unwrapper {
  private:
   std::optional<LongStep> add_nearest_images(const Box &box, std::span<double> positions);
   void advance_offset(const Box &box);
+  void flip(const std::array<double, 9> &change);
   void remember(Images how, const Box &box, std::span<const double> positions, std::span<const std::int32_t> flags);
   void images_of_last_frame();
 
@@ -57,6 +63,13 @@ class Unwrapper {
   std::vector<double> fractions_;  ///< unwrapped fractional coordinates of the last frame, for nearest images
   std::vector<double> offset_;
 };
+
+/// Whole numbers M with which the lattice vectors `now` are M times those of `then`, but for a small change; none if
+/// there is no such M of determinant 1 or -1. Axes that do not repeat have no part in it.
+std::optional<std::array<double, 9>> lattice_change(const Box &then, const Box &now);
+
+/// M times the vectors of a cell.
+std::array<double, 9> changed_cell(const std::array<double, 9> &change, const std::array<double, 9> &cell);
 
 /// The difference of two positions, shortened by cell vectors.
 std::array<double, 3> nearest_difference(const double *now, const double *then, const Box &box);

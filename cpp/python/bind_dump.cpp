@@ -36,22 +36,47 @@ class PythonSource {
       failure.discard_as_unraisable(name_.c_str());
     }
     stream_ = py::object();
+    buffer_ = py::object();
   }
 
   std::size_t read(std::span<char> target) const
   {
     const py::gil_scoped_acquire held;
-    const py::object got = stream_.attr("readinto")(py::memoryview::from_memory(target.data(), size_of(target.size())));
+    // memory of Python's own: a stream may keep what it is given
+    const std::size_t wanted = std::min(target.size(), most_bytes);
+    if (!buffer_) buffer_ = py::bytearray(std::string(most_bytes, '\0'));
+    const py::memoryview whole(buffer_);
+    const py::object part = whole[py::slice(0, size_of(wanted), 1)];
+    const Released released{part};
+    const py::object got = stream_.attr("readinto")(part);
     const auto count = got.is_none() ? py::ssize_t{-1} : got.cast<py::ssize_t>();
-    if (count < 0 || static_cast<std::size_t>(count) > target.size())
+    if (count < 0 || static_cast<std::size_t>(count) > wanted)
       throw lpsmd::Error(name_ + ": readinto() returned " + py::str(got).cast<std::string>() +
                          ", a number of bytes is needed: give a blocking binary stream");
+    std::copy_n(PyByteArray_AS_STRING(buffer_.ptr()), count, target.begin());
     return static_cast<std::size_t>(count);
   }
 
  private:
+  static constexpr std::size_t most_bytes = std::size_t{1} << 18;
+
+  /// A view that no one can use behind the call it was made for.
+  struct Released {
+    py::object view;
+
+    ~Released()
+    {
+      try {
+        view.attr("release")();
+      } catch (py::error_already_set &exported) {
+        exported.discard_as_unraisable("a stream that keeps its buffer");
+      }
+    }
+  };
+
   std::string name_;
   py::object stream_;
+  mutable py::object buffer_;
 };
 
 /// (name, opener): a path if the opener is None, else what calling it gives.

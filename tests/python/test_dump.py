@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
 import re
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lpsmd import _core
-from lpsmd.analysis import iterate_dump, read_dump
+from lpsmd.analysis import iterate_dump, read_dump, read_trajectory
 from lpsmd.errors import LpsmdError
 from support.dumps import COLUMNS, binary_frame, frame_text, rows_of, write_dump
 from tolerances import BINARY_POSITION_A, DUMP_POSITION_A, UNWRAP_POSITION_A
@@ -886,3 +889,195 @@ def test_header_that_promises_too_much(tmp_path: Path, positions: np.ndarray) ->
     (tmp_path / "a.bin").write_bytes(with_value(data, 34, (2**62).to_bytes(8, "little")))
     with pytest.raises(LpsmdError, match=r"found 6 rows of 4611686018427387904 atoms"):
         read_dump(tmp_path / "a.bin", elements_of_types=NAMES)
+
+
+# ----- flips and seams -------------------------------------------------------------------------------------
+
+
+def test_flips_of_a_skewed_cell(tmp_path: Path) -> None:
+    """The same lattice in other vectors, all three columns of positions: nothing moves."""
+    rng = np.random.default_rng(6)
+    fractions = rng.uniform(-3, 3, (6, 3)) + rng.normal(0, 0.05, (3, 6, 3)).cumsum(axis=0)
+    flips = np.array(
+        [[[1, 0, 0], [0, 1, 0], [0, 0, 1]], [[1, 0, 0], [-1, 1, 0], [0, 0, 1]], [[1, 0, 0], [-1, 1, 0], [1, -1, 1]]]
+    )
+    cells, expected = flips @ CELLS["triclinic"], fractions @ CELLS["triclinic"]
+    texts: dict[str, list[str]] = {name: [] for name in ("xu yu zu", "xsu ysu zsu", "xs ys zs ix iy iz", "x y z")}
+    for step, cell in enumerate(cells):
+        header, bounds = bounds_of(cell, np.zeros(3), "triclinic")
+        other = expected[step] @ np.linalg.inv(cell)
+        rows = column_values(other, cell, np.zeros(3), np.floor(other))
+        for columns, parts in texts.items():
+            names = ["id", "element", *columns.split()]
+            parts.append(frame_text(step, rows, columns=names, bounds=bounds, header=header, digits=12))
+    for columns, parts in texts.items():
+        (tmp_path / "flip.dump").write_text("".join(parts))
+        found = read_dump(tmp_path / "flip.dump", unwrap=columns == "x y z").positions_A
+        start = found[0] if columns == "x y z" else expected[0]
+        np.testing.assert_allclose(found - start, expected - expected[0], rtol=0, atol=UNWRAP_POSITION_A)
+
+
+def test_a_cell_that_changes_too_much(tmp_path: Path) -> None:
+    rows = rows_of(np.zeros((1, 3)), ["Li"])
+    text = frame_text(0, rows) + frame_text(1, rows, bounds=((0.0, 10.0), (0.0, 16.0), (0.0, 10.0)))
+    (tmp_path / "a.dump").write_text(text)
+    with pytest.raises(
+        LpsmdError,
+        match=r"a\.dump, frame 1 \(timestep 1\), line 20: the cell changes from \(10 0 0\), \(0 10 0\), \(0 0 10\) to "
+        r"\(10 0 0\), \(0 16 0\), .* since the frame before; .* are needed to follow atoms: write frames more often",
+    ):
+        read_dump(tmp_path / "a.dump")
+    # a wall may go anywhere: there are no images across it
+    (tmp_path / "a.dump").write_text(text.replace("pp pp pp", "pp ss pp"))
+    assert read_dump(tmp_path / "a.dump").n_frames == 2
+    cells = np.array([10 * np.eye(3), 16 * np.eye(3)])
+    with pytest.raises(LpsmdError, match=r"here, frame 1: the cell changes from"):
+        _core.unwrap("here", np.zeros((2, 1, 3)), cells, (True, True, True), nearest=True)
+
+
+def seam_files(folder: Path, *texts: str) -> list[Path]:
+    paths = [folder / f"{n}.dump" for n in range(len(texts))]
+    for path, text in zip(paths, texts, strict=True):
+        path.write_text(text)
+    return paths
+
+
+def test_six_digits_at_a_seam(tmp_path: Path) -> None:
+    """LAMMPS' own format: an atom that a restart puts to the other side of a box of 120 rounds otherwise."""
+    columns, bounds = ("id", "element", "x", "y", "z", "ix", "iy", "iz"), ((0.0, 120.0),) * 3
+    sides = [("119.999", 0), ("-0.000512345", 1)]
+    frames = [
+        frame_text(
+            5,
+            [{"id": 1, "element": "Li", "x": x, "y": 1, "z": 1, "ix": n, "iy": 0, "iz": 0}],
+            columns=columns,
+            bounds=bounds,
+        )
+        for x, n in sides
+    ]
+    assert read_dump(seam_files(tmp_path, *frames)).repeated_frames == 1
+    frames[1] = frames[1].replace("-0.000512345", "-0.0039")
+    with pytest.raises(LpsmdError, match=r"moved by 0\.0029.*or the dump has too few digits.*format float %\.8f"):
+        read_dump(seam_files(tmp_path, *frames[::-1]))
+
+
+def test_the_cell_at_a_seam(tmp_path: Path) -> None:
+    rows = rows_of(np.arange(18.0).reshape(6, 3), ELEMENTS)
+    first = good_text(4)
+    wider = frame_text(30, rows, bounds=((0.0, 11.0),) * 3)
+    walls = frame_text(40, rows, header="pp ff pp")
+    with pytest.raises(
+        LpsmdError,
+        match=r"1\.dump, frame 0 \(timestep 30\).*in another cell \(component x of its vector a was 10\.0+ and is 11",
+    ):
+        read_dump(seam_files(tmp_path, first, wider))
+    with pytest.raises(
+        LpsmdError,
+        match=r"1\.dump, frame 0 .*periodic in x, y, z is 'yes no yes', in the frames before it was 'yes yes yes'",
+    ):
+        read_dump(seam_files(tmp_path, first, walls))
+    tilted = "xy xz yz pp pp pp"
+    before = frame_text(0, rows, header=tilted, bounds=((0.0, 15.0, 5.0), (0.0, 10.0, 0.0), (0.0, 10.0, 0.0)))
+    after = frame_text(0, rows, header=tilted, bounds=((-5.0, 10.0, -5.0), (0.0, 10.0, 0.0), (0.0, 10.0, 0.0)))
+    assert read_dump(seam_files(tmp_path, before, after)).repeated_frames == 1
+
+
+@pytest.mark.parametrize("frames_per_block", [10**6, 3])
+def test_repeats_of_long_ago_are_checked(tmp_path: Path, frames_per_block: int) -> None:
+    """More than the 64 MiB that are remembered whole, in a changing cell and in blocks."""
+    n_atoms, n_frames = 30000, 100
+    line = "".join(f"{i + 1} Li %s 2 3\n" for i in range(n_atoms))
+
+    def frame(step: int, x: str, width: float) -> str:
+        bounds = ((0.0, width),) * 3
+        return frame_text(step, [], bounds=bounds).replace("ATOMS\n0", f"ATOMS\n{n_atoms}") + line.replace("%s", x)
+
+    first = "".join(frame(step, "1.5", 50 + 0.001 * step) for step in range(n_frames))
+    for x, fine in (("1.5", True), ("1.6", False)):
+        paths = seam_files(tmp_path, first, frame(0, x, 50.0) + frame(n_frames, "1.5", 50.1))
+        blocks = iterate_dump(paths, frames_per_block=frames_per_block)
+        if fine:
+            assert sum(block.repeated_frames for block in blocks) == 1
+            continue
+        with pytest.raises(LpsmdError, match=r"1\.dump, frame 0 \(timestep 0\).*read before with other positions"):
+            list(blocks)
+
+
+# ----- pipes, and streams that keep what they are given ----------------------------------------------------
+
+
+@pytest.mark.parametrize("reader", [read_dump, read_trajectory])
+@pytest.mark.parametrize("kind", ["plain", "gzip", "zstd"])
+def test_a_pipe_is_opened_once(tmp_path: Path, positions: np.ndarray, kind: str, reader: Callable[..., Any]) -> None:
+    data = write_dump(tmp_path / "a.dump", positions, ELEMENTS).read_bytes()
+    data = data if kind == "plain" else PACK[kind](data)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+
+    def write() -> None:
+        with pipe.open("wb", buffering=0) as out:
+            out.write(data[:2])  # fewer bytes than tell what the file is
+            time.sleep(0.05)
+            out.write(data[2:])
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    found = reader(pipe)
+    writer.join()
+    np.testing.assert_allclose(found.positions_A, positions, rtol=0, atol=DUMP_POSITION_A)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_stream_that_keeps_its_buffer(positions: np.ndarray, tmp_path: Path, *, fails: bool) -> None:
+    data = write_dump(tmp_path / "a.dump", positions, ELEMENTS).read_bytes()
+    kept: list[memoryview] = []
+
+    class Keeps:
+        def __init__(self) -> None:
+            self._stream = io.BytesIO(data)
+
+        def readinto(self, target: memoryview, /) -> int:
+            kept.append(target)
+            if fails:
+                raise OSError("gone")
+            return self._stream.readinto(target)
+
+        def close(self) -> None:
+            self._stream.close()
+
+    reader = _core.DumpReader([("here", Keeps)])
+    if fails:
+        with pytest.raises(OSError, match="gone"):
+            reader.read()
+    else:
+        assert len(reader.read().timesteps) == 5
+    del reader
+    for view in kept:
+        with pytest.raises(ValueError, match="released memoryview"):
+            bytes(view)
+
+
+def test_a_stream_that_does_not_block() -> None:
+    class Later(io.RawIOBase):
+        def readable(self) -> bool:
+            return True
+
+        def readinto(self, _target: Any, /) -> None:
+            return None
+
+    with pytest.raises(LpsmdError, match=r"stream: cannot be read \(it does not wait for its data"):
+        read_dump(Later())
+
+
+def test_padding_and_frames_to_be_skipped(tmp_path: Path, positions: np.ndarray) -> None:
+    plain = write_dump(tmp_path / "a.dump", positions, ELEMENTS)
+    data, expected = plain.read_bytes(), read_dump(plain).positions_A
+    skipped = (0x184D2A5F).to_bytes(4, "little") + (4).to_bytes(4, "little") + b"abcd"
+    zstd = PACK["zstd"]
+    packed = [
+        gzip.compress(data[:999]) + bytes(200_000) + gzip.compress(data[999:]) + bytes(200_000),
+        skipped + zstd(data[:999]) + skipped + zstd(data[999:]) + skipped,
+    ]
+    for content in packed:
+        (tmp_path / "packed").write_bytes(content)
+        np.testing.assert_array_equal(read_dump(tmp_path / "packed").positions_A, expected)

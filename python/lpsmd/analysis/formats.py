@@ -369,6 +369,9 @@ def _check_unwrapped(
     before = positions[0] @ np.linalg.inv(cells[0])
     for frame in range(1, len(positions)):
         now = positions[frame] @ np.linalg.inv(cells[frame])
+        flip = np.rint(cells[frame] @ np.linalg.inv(cells[frame - 1]))
+        if abs(np.linalg.det(flip)) > 0.5:  # other vectors of the same lattice
+            before = before @ np.linalg.inv(flip)
         step = np.abs(now - before)[:, list(periodic)]
         if step.size and step.max() > 0.5:
             atom = int(np.argmax(step.max(axis=1)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import stat
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +17,8 @@ from lpsmd.errors import LpsmdError
 
 _GZIP = b"\x1f\x8b"
 _ZSTD = b"\x28\xb5\x2f\xfd"
+# Frames to be skipped, magic numbers 0x184D2A50 to 0x184D2A5F: pzstd starts with one.
+_ZSTD_SKIPPABLE = b"\x2a\x4d\x18"
 # A compressed block may hold thousands of times its size; small pieces keep what comes out at once bounded.
 _GZIP_PIECE_BYTES = 1 << 16
 _ZSTD_PIECE_BYTES = 1 << 14
@@ -42,6 +45,8 @@ def is_stream(source: object) -> bool:
 def opener_of(source: str | os.PathLike[str] | IO[bytes], *, end_at_damage: bool = False) -> tuple[str, Opener | None]:
     """Name of a source, and what opens it; None for a plain file, which the compiled reader opens itself.
 
+    What is no regular file (a pipe) is opened once, when its turn comes: bytes that were read are gone.
+
     Parameters
     ----------
     end_at_damage
@@ -53,34 +58,94 @@ def opener_of(source: str | os.PathLike[str] | IO[bytes], *, end_at_damage: bool
         return name, lambda: _decompressing(name, cast(Any, stream), end_at_damage)
     name = os.fspath(cast("str | os.PathLike[str]", source))
     try:
+        mode = Path(name).stat().st_mode
+        if stat.S_ISDIR(mode):
+            return name, None
+        if not stat.S_ISREG(mode):
+            return name, lambda: _opened(name, end_at_damage)
         with Path(name).open("rb") as file:
             head = file.read(4)
     except OSError:
         return name, None  # the compiled reader says what is wrong
-    if not head.startswith((_GZIP, _ZSTD)):
+    if not _packed(head):
         return name, None
-    return name, lambda: _decompressing(name, Path(name).open("rb"), end_at_damage, owned=True)
+    return name, lambda: _opened(name, end_at_damage)
+
+
+def _packed(head: bytes) -> str:
+    """How a file is compressed that starts like this; empty if it is not."""
+    if head.startswith(_GZIP):
+        return "gzip"
+    if head.startswith(_ZSTD) or (head[1:4] == _ZSTD_SKIPPABLE and head[0] >> 4 == 5):
+        return "zstd"
+    return ""
+
+
+def _opened(name: str, end_at_damage: bool) -> Readable:
+    try:
+        raw = Path(name).open("rb", buffering=0)  # noqa: SIM115 - closed by the reader
+    except OSError as failure:
+        raise LpsmdError(
+            f"{name}: cannot be opened ({failure.strerror}); a LAMMPS dump is needed: check the path and whether the "
+            "run has written it"
+        ) from failure
+    return _decompressing(name, raw, end_at_damage, owned=True)
 
 
 def _decompressing(name: str, raw: Any, end_at_damage: bool, *, owned: bool = False) -> Readable:
     """`raw`, through gzip or zstd if it starts like that."""
+    close: Callable[[], None] = raw.close if owned else lambda: None
+    source = _Source(raw)
     with _told(name, "", end_at_damage):
-        buffered = (
-            raw if hasattr(raw, "peek") else io.BufferedReader(raw if hasattr(raw, "readinto") else _OnlyRead(raw))
-        )
+        kind = _packed(source.head(4))
+        if kind == "gzip":
+            return _Named(name, kind, _Decompressed(source, _gzip_member, _GZIP_PIECE_BYTES), end_at_damage, close)
+        if kind == "zstd":
+            return _Named(name, kind, _Decompressed(source, _zstd_frame, _ZSTD_PIECE_BYTES), end_at_damage, close)
+    return _Named(name, "", source, end_at_damage, close)
 
-        def close() -> None:
-            if owned:
-                buffered.close()
-            elif buffered is not raw:
-                buffered.detach()  # or its end would close what is the caller's
 
-        head = buffered.peek(4)[:4]
-        if head.startswith(_GZIP):
-            return _Named(name, "gzip", _Decompressed(buffered, _gzip_member, _GZIP_PIECE_BYTES), end_at_damage, close)
-        if head.startswith(_ZSTD):
-            return _Named(name, "zstd", _Decompressed(buffered, _zstd_frame, _ZSTD_PIECE_BYTES), end_at_damage, close)
-    return _Named(name, "", buffered, end_at_damage, close)
+class _Source:
+    """A stream that has `readinto` or `read` alone, whose first bytes may be looked at."""
+
+    def __init__(self, raw: Any) -> None:
+        self._raw = raw
+        self._head = b""
+
+    def head(self, size: int) -> bytes:
+        """The first bytes, fewer at the end; they are still read."""
+        while len(self._head) < size:
+            more = self._read(size - len(self._head))
+            if not more:
+                break
+            self._head += more
+        return self._head
+
+    def read(self, size: int) -> bytes:
+        """Some of the next bytes, none at the end."""
+        if self._head:
+            taken, self._head = self._head[:size], self._head[size:]
+            return taken
+        return self._read(size)
+
+    def readinto(self, target: memoryview, /) -> int:
+        if self._head or not hasattr(self._raw, "readinto"):
+            data = self.read(len(target))
+            target[: len(data)] = data
+            return len(data)
+        return int(_not_none(self._raw.readinto(target)))
+
+    def _read(self, size: int) -> bytes:
+        if hasattr(self._raw, "read"):
+            return bytes(_not_none(self._raw.read(size)))
+        buffer = bytearray(size)
+        return bytes(buffer[: int(_not_none(self._raw.readinto(buffer)))])
+
+
+def _not_none(got: Any) -> Any:
+    if got is None:
+        raise BlockingIOError("it does not wait for its data; a blocking stream is needed")
+    return got
 
 
 @contextmanager
@@ -137,6 +202,7 @@ class _Decompressed(io.RawIOBase):
         self._piece_bytes = piece_bytes
         self._part: Any = None
         self._ready = memoryview(b"")
+        self._padded = False  # behind the end of a part, where zeros fill up some archives
 
     def readable(self) -> bool:
         return True
@@ -149,6 +215,10 @@ class _Decompressed(io.RawIOBase):
                     raise EOFError("the file ends before their end mark")
                 return 0
             if self._part is None:
+                if self._padded:
+                    piece = piece.lstrip(b"\0")
+                if not piece:
+                    continue
                 self._part = self._new_part()
             self._ready = memoryview(self._part.decompress(piece))
         size = min(len(target), len(self._ready))
@@ -157,24 +227,10 @@ class _Decompressed(io.RawIOBase):
         return size
 
     def _unused(self) -> bytes:
-        """What is left of the last piece behind the end of a part; zeros fill up some archives."""
+        """What is left of the last piece behind the end of a part."""
         if self._part is None or not self._part.eof:
             return b""
         left = bytes(self._part.unused_data).lstrip(b"\0")
         self._part = None
+        self._padded = True
         return left
-
-
-class _OnlyRead(io.RawIOBase):
-    """A stream that has `read` alone."""
-
-    def __init__(self, stream: Any) -> None:
-        self._stream = stream
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, target: Any, /) -> int:
-        data = self._stream.read(len(target))
-        target[: len(data)] = data
-        return len(data)

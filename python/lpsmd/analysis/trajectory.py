@@ -172,13 +172,16 @@ def read_dump(
 
     since images times a changing cell would move atoms that do not move (von Buelow, Bullerjahn, Hummer,
     doi:10.1063/5.0008316). Unwrapped columns (``xu``) take part, with the images of the cells that atoms lie in.
+    Where a tilted cell flips to other vectors of the same lattice (``fix npt tri``, ``fix deform``: LAMMPS' default),
+    atoms stay and their images are counted in the new vectors. A cell that otherwise changes by half a vector between
+    two frames is an error.
 
     Parameters
     ----------
     paths
         A dump, or the dumps of the successive chunks of one replica in order of time; binary streams may be given
-        instead of paths. A frame at the seam that a restart writes twice is taken once, provided that the positions
-        agree to 1e-4 Angstrom.
+        instead of paths. A frame at the seam that a restart writes twice is taken once, provided that the cell and
+        the positions agree to 1e-4 Angstrom and the six digits that LAMMPS writes unless told otherwise.
     species, types, ids
         Atoms to keep, by element, LAMMPS type or atom id; all if None, the common ones if several are given. Lines of
         other atoms are skipped without being checked, and take no memory.
@@ -224,8 +227,9 @@ def iterate_dump(
 ) -> Iterator[Trajectory]:
     """Read dumps as `read_dump` does, in consecutive blocks, for trajectories that memory does not hold.
 
-    Unwrapping goes on from block to block, and frames repeated at the seams of chunks are taken once (their positions
-    are compared as long as the frame is among the last 64 MiB of positions).
+    Unwrapping goes on from block to block, and frames repeated at the seams of chunks are taken once (their cells
+    are compared always, the positions of all atoms as long as the frame is among the last 64 MiB of positions, and
+    those of four atoms if it is older).
 
     Parameters
     ----------
