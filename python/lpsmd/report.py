@@ -114,7 +114,9 @@ def write_results(report: StudyReport) -> None:
     from lpsmd.analysis import ModelResult, save_diffusion_plot, save_msd_plot, write_msd_csv
 
     output = report.ensemble.output
-    (output / "results.json").write_text(json.dumps(results(report), indent=2) + "\n", encoding="utf-8")
+    (output / "results.json").write_text(
+        json.dumps(results(report), indent=2, allow_nan=False) + "\n", encoding="utf-8"
+    )
     rows = [
         ModelResult(
             label=entry.model.label,
@@ -316,7 +318,7 @@ def _row(entry: ModelReport) -> list[str]:
     return [
         model.label,
         model.functional,
-        f"{1e5 * d:.2f} ± {1e5 * error:.2f}",
+        _pair(1e5 * d, 1e5 * error),
         f"{diffusion.fit_start_ps:g}-{diffusion.fit_end_ps:g}",
         _verdict(entry),
         f"{temperature:.0f}",
@@ -324,6 +326,12 @@ def _row(entry: ModelReport) -> list[str]:
         f"{entry.mean('ms_per_step'):.1f}",
         count,
     ]
+
+
+def _pair(value: float, error: float) -> str:
+    """Two decimals; as many more as an error needs that they would round to nothing."""
+    decimals = 2 if error >= 0.005 or error <= 0.0 else 1 - math.floor(math.log10(error))
+    return f"{value:.{decimals}f} ± {error:.{decimals}f}"
 
 
 def _warnings(report: StudyReport) -> Iterator[str]:

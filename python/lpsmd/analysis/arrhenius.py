@@ -14,8 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import constants, stats
 
-from lpsmd.analysis.diffusion import N_BLOCKS, Diffusion
-from lpsmd.analysis.text import format_with_error
+from lpsmd.analysis.diffusion import Diffusion
 from lpsmd.analysis.verdict import Verdict
 from lpsmd.errors import LpsmdError
 
@@ -23,6 +22,8 @@ BOLTZMANN_EV_PER_K = constants.Boltzmann / constants.elementary_charge
 
 #: A straight line this improbable is not believed.
 _IMPROBABLE = 0.01
+#: The logarithm of a coefficient less certain than this has neither the error nor the bias assumed.
+_MOST_RELATIVE_ERROR = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +76,7 @@ class ArrheniusPrediction:
     high_cm2_per_s: float
     confidence: float
     is_extrapolated: bool
+    is_straight: bool
     all_diffusive: bool
 
     def __str__(self) -> str:
@@ -84,6 +86,8 @@ class ArrheniusPrediction:
             f"{self.low_cm2_per_s:.1e} to {self.high_cm2_per_s:.1e})"
         )
         text += ", extrapolated" if self.is_extrapolated else ", interpolated"
+        if not self.is_straight:
+            text += ", of points that are not on one straight line"
         return text if self.all_diffusive else f"{text}, not all points diffusive"
 
 
@@ -177,14 +181,15 @@ class ArrheniusFit:
             high_cm2_per_s=math.exp(ln_D + half),
             confidence=self.confidence,
             is_extrapolated=not min(temperatures) <= temperature_K <= max(temperatures),
+            is_straight=self.is_straight,
             all_diffusive=self.all_diffusive,
         )
 
     def __str__(self) -> str:
-        """``Ea = (0.25 +- 0.02) eV, ln(D0 / (cm^2/s)) = -7.1 +- 0.4 (95 %, 4 temperatures), ...``."""
-        Ea = format_with_error(self.activation_energy_eV, self.activation_energy_half_interval_eV)
+        """``Ea = 0.250 +- 0.020 eV, ln(D0 / (cm^2/s)) = -7.1 +- 0.4 (95 %, 4 temperatures), ...``."""
         text = (
-            f"Ea = {Ea} eV, ln(D0 / (cm^2/s)) = {self.ln_D0:.2f} +- {self.ln_D0_half_interval:.2f} "
+            f"Ea = {self.activation_energy_eV:.3f} +- {self.activation_energy_half_interval_eV:.3f} eV, "
+            f"ln(D0 / (cm^2/s)) = {self.ln_D0:.2f} +- {self.ln_D0_half_interval:.2f} "
             f"({100 * self.confidence:g} %, {len(self.points)} temperatures)"
         )
         if self.residual_dof:
@@ -207,14 +212,22 @@ class ArrheniusFit:
 
 
 def arrhenius_point(diffusion: Diffusion, *, temperature_K: float, label: str | None = None) -> ArrheniusPoint:
-    """The point of a coefficient at the temperature of its runs."""
+    """The point of a coefficient at the temperature of its runs.
+
+    Raises
+    ------
+    LpsmdError
+        If the coefficient has the error of ordinary least squares.
+    """
+    if diffusion.is_comparison:
+        raise LpsmdError(f"{label or temperature_K}: estimator 'ols' has a wrong error; one of the others is needed")
     return ArrheniusPoint(
         label=label or f"{temperature_K:g} K",
         species=diffusion.species,
         temperature_K=temperature_K,
         D_cm2_per_s=diffusion.D_cm2_per_s,
         D_stderr_cm2_per_s=diffusion.D_stderr_cm2_per_s,
-        dof=_dof(diffusion.error_from, diffusion.n_replicas),
+        dof=diffusion.dof,
         verdict=diffusion.verdict,
     )
 
@@ -230,6 +243,8 @@ def read_arrhenius_point(path: str | os.PathLike[str]) -> ArrheniusPoint:
     try:
         values: Any = json.loads(Path(path).read_text(encoding="utf-8"))
         temperature_K, found = values["temperature_K"], values["diffusion"]
+        if found["options"]["estimator"] == "ols":
+            raise LpsmdError(f"{path}: is of estimator 'ols', whose error is wrong; one of the others is needed")
         if temperature_K is None:
             raise LpsmdError(f"{path}: found no temperature; write it with `lpsmd diffusion ... --temperature-K 500`")
         return ArrheniusPoint(
@@ -238,7 +253,7 @@ def read_arrhenius_point(path: str | os.PathLike[str]) -> ArrheniusPoint:
             temperature_K=float(temperature_K),
             D_cm2_per_s=float(found["D_cm2_per_s"]),
             D_stderr_cm2_per_s=None if found["D_stderr_cm2_per_s"] is None else float(found["D_stderr_cm2_per_s"]),
-            dof=_dof(found["error_from"], int(found["n_replicas"])),
+            dof=math.inf if found["dof"] is None else float(found["dof"]),
             verdict=Verdict(found["verdict"]),
         )
     except OSError as error:
@@ -380,6 +395,11 @@ def _require_logarithm(point: ArrheniusPoint) -> None:
         raise LpsmdError(f"{point.label}: D is {point.D_cm2_per_s:.2g} cm^2/s, a positive one is needed: leave it out")
     if point.D_stderr_cm2_per_s is None or not point.D_stderr_cm2_per_s > 0.0:
         raise LpsmdError(f"{point.label}: D has no error, one is needed for its weight: run at least 2 replicas")
+    if point.ln_D_stderr > _MOST_RELATIVE_ERROR:
+        raise LpsmdError(
+            f"{point.label}: the standard error is {point.ln_D_stderr:.2g} of D, at most {_MOST_RELATIVE_ERROR} is "
+            "needed for a logarithm: leave it out, or run longer"
+        )
 
 
 def _row(temperature_K: float) -> NDArray[np.float64]:
@@ -408,10 +428,3 @@ def _probability(chi_squared: float, q: int, a: float) -> float:
         return float(stats.chi2.sf(chi_squared, q))
     scale = q + 2.0 * a - 6.0 * a / (q + 2)
     return float(stats.f.sf(chi_squared / scale, q, q * (q + 2) / (3.0 * a)))
-
-
-def _dof(error_from: str, n_replicas: int) -> float:
-    """Degrees of freedom of the standard error of a coefficient."""
-    if error_from == "replicas":
-        return float(n_replicas - 1)
-    return float(N_BLOCKS - 1) if error_from == "blocks" else math.inf

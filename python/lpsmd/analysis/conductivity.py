@@ -291,6 +291,19 @@ def conductivity_per_D(*, n_ions: int, volume_A3: float, temperature_K: float, c
     return float(n_ions * charge_C**2 / (volume_A3 * _CM3_PER_A3 * constants.Boltzmann * temperature_K))
 
 
+def check_conditions(*, temperature_K: float | None, charge_e: float) -> None:
+    """Say before long work that a conductivity could not be had after it.
+
+    Raises
+    ------
+    LpsmdError
+        If the temperature is given and not positive, or the charge is zero.
+    """
+    conductivity_per_D(n_ions=1, volume_A3=1.0, temperature_K=temperature_K or 300.0, charge_e=charge_e)
+    if temperature_K is not None:
+        conductivity_per_D(n_ions=1, volume_A3=1.0, temperature_K=temperature_K, charge_e=charge_e)
+
+
 def ratio_of_means(
     above: NDArray[np.float64], below: NDArray[np.float64], confidence: float
 ) -> tuple[float, float | None, tuple[float, float] | None]:
@@ -342,7 +355,7 @@ def conductivity_to_dict(found: Conductivity) -> dict[str, Any]:
 def _judge(diffusion: Diffusion, motion: Motion, slope: float, half: float | None) -> tuple[Verdict, str]:
     if diffusion.verdict is not Verdict.DIFFUSIVE:
         return diffusion.verdict, "as the single ions"
-    if motion.is_caged:
+    if motion.is_caged(diffusion.options.straightness_uncertainty):
         return Verdict.NOT_YET_DIFFUSIVE, f"collective motion caged, {motion.exponent_text}, 1 is needed"
     if motion.is_bent(diffusion.options.exponent_margin):
         return Verdict.NOT_YET_DIFFUSIVE, f"the collective MSD is not straight, {motion.straightness_text}"

@@ -33,8 +33,8 @@ from lpsmd.errors import LpsmdError
 CM2_PER_S_IN_A2_PER_PS = 1e-4
 #: Dimensions in the Einstein relation MSD = 2 d D t.
 _DIMENSIONS = 3
-#: Lags below this many leave nothing to fit a line and an exponent to.
-_MIN_LAGS_IN_WINDOW = 3
+#: Lags below this many cannot be cut into an early and a late half.
+_MIN_LAGS_IN_WINDOW = 4
 #: Window starts tried where the first is not diffusive yet.
 _N_STARTS = 5
 #: An exponent this near to 1 is straight, however small its interval; it moves the slope by some 4 %.
@@ -104,8 +104,8 @@ class DiffusionOptions:
             raise LpsmdError(
                 f"the fit window is {self.fit_ps[0]} to {self.fit_ps[1]} ps, 0 < start < end is needed, as 7 to 35"
             )
-        if not 0.0 < self.confidence < 1.0:
-            raise LpsmdError(f"confidence is {self.confidence}, a number between 0 and 1 is needed, as 0.95")
+        if not 0.01 <= self.confidence <= 0.999999:
+            raise LpsmdError(f"confidence is {self.confidence}, a number from 0.01 to 0.999999 is needed, as 0.95")
         for name in ("hop_distance_A", "min_hops", *_JUDGED):
             if not getattr(self, name) > 0.0:
                 raise LpsmdError(f"{name} is {getattr(self, name)}, a positive number is needed")
@@ -134,6 +134,10 @@ class DiffusionOptions:
         return min(1.0, max(wanted, self.fit_end_fraction))
 
 
+#: The window of blocks is their own, whatever is fitted in the whole.
+_BLOCK_OPTIONS = DiffusionOptions()
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Diffusion:
     """A diffusion coefficient, never without its interval, window and verdict.
@@ -153,6 +157,8 @@ class Diffusion:
     error_from
         ``replicas``: their spread; ``blocks``: one trajectory, the analytic covariance scaled by the spread of
         its blocks; ``independent ions``: one trajectory too short for blocks, the analytic covariance as it is.
+    dof
+        Degrees of freedom of the standard error; infinite where it is taken as exact.
     confidence
         Of the intervals.
     fit_start_ps, fit_end_ps
@@ -183,6 +189,7 @@ class Diffusion:
     D_half_interval_cm2_per_s: float | None
     D_replicas_cm2_per_s: tuple[float, ...]
     error_from: str
+    dof: float
     confidence: float
     fit_start_ps: float
     fit_end_ps: float
@@ -213,8 +220,15 @@ class Diffusion:
         value = format_with_error(self.D_cm2_per_s, self.D_half_interval_cm2_per_s)
         if self.D_half_interval_cm2_per_s is None:
             return f"{value} cm^2/s (no interval, n = {self.n_replicas})"
-        source = "" if self.error_from == "replicas" else f", {self.error_from}"
-        return f"{value} cm^2/s ({100 * self.confidence:g} %, n = {self.n_replicas}{source})"
+        notes = [self.error_from] if self.error_from != "replicas" else []
+        if self.options.estimator != "brownian" and self.n_replicas > 1:
+            notes.append(self.options.estimator + (", wrong error, for comparison only" if self.is_comparison else ""))
+        return f"{value} cm^2/s ({', '.join([f'{100 * self.confidence:g} %', f'n = {self.n_replicas}', *notes])})"
+
+    @property
+    def is_comparison(self) -> bool:
+        """Whether the error is that of ordinary least squares, on which nothing may rest."""
+        return self.options.estimator == "ols" and self.n_replicas > 1
 
     def __str__(self) -> str:
         """``D = (1.2 +- 0.5)e-5 cm^2/s (95 %, n = 4), fit 0.4-1.0 ps: verdict: reason``."""
@@ -278,23 +292,26 @@ def analyse_replicas(
     def analyse(paths: Any, threads: int) -> tuple[Msd, FrameworkCheck | None, list[Msd]]:
         alone = drift == "none" and framework is None
         trajectory = read(paths, species=species if alone else None, threads=threads)
+        longest = options.max_lag_fraction(float(trajectory.times_ps(timestep_fs)[-1]))
 
-        def msd_of(part: Trajectory) -> Msd:
+        def msd_of(part: Trajectory, max_lag_fraction: float) -> Msd:
             return mean_squared_displacement(
                 part,
                 species=species,
                 timestep_fs=timestep_fs,
                 drift=drift,
-                max_lag_fraction=options.max_lag_fraction(float(part.times_ps(timestep_fs)[-1])),
+                max_lag_fraction=max_lag_fraction,
                 threads=threads,
             )
 
         chosen = framework_for(trajectory.elements) if framework == "auto" else framework
         check = None if chosen is None else check_framework(trajectory, timestep_fs=timestep_fs, options=chosen)
-        return msd_of(trajectory), check, [msd_of(block) for block in _blocks(trajectory)] if one else []
+        blocks = [msd_of(block, _BLOCK_OPTIONS.fit_end_fraction) for block in _blocks(trajectory)] if one else []
+        return msd_of(trajectory, longest), check, blocks
 
     found = map_replicas(analyse, replicas, processes=processes, on_replica=on_replica)
     msds = tuple(msd for msd, _, _ in found)
+    _refuse_copies(msds, replicas)
     checks = tuple(check for _, check, _ in found if check is not None)
     frameworks = checks if checks and len(checks) == len(msds) else None
     diffusion = diffusion_coefficient(msds, options, frameworks=frameworks, blocks=found[0][2] if one else ())
@@ -327,7 +344,8 @@ def diffusion_coefficient(
         a named bond is broken, the framework's MSD exceeds its limit, or it rises beyond its Student
         interval at a rate that passes the limit within the length of a replica.
     ``not yet diffusive``
-        caged: the exponent of the MSD is below one half by more than its interval; or not straight: the exponent
+        caged: the exponent of the MSD is below one half by more than its interval, and the MSD is not shown to be
+        straight beyond an offset; or not straight: the exponent
         with a free offset differs from 1 by more than its 99 % interval and by more than the margin.
     ``too few events``
         fewer effective hops in the whole ensemble than the minimum.
@@ -392,6 +410,7 @@ def diffusion_coefficient(
         D_half_interval_cm2_per_s=None if half is None else half * to_D,
         D_replicas_cm2_per_s=tuple(float(value) * to_D for value in fit.replicas),
         error_from=error_from,
+        dof=fit.dof,
         confidence=options.confidence,
         fit_start_ps=float(data.time_ps[0]),
         fit_end_ps=float(data.time_ps[-1]),
@@ -453,6 +472,18 @@ def window_scan(
     return np.array(starts), to_D * np.array(values), to_D * np.array(errors)
 
 
+def _refuse_copies(msds: Sequence[Msd], replicas: Sequence[Any]) -> None:
+    """A trajectory that counts twice makes an interval too small."""
+    seen: dict[bytes, int] = {}
+    for index, msd in enumerate(msds):
+        earlier = seen.setdefault(msd.msd_A2.tobytes(), index)
+        if earlier != index and msd.msd_A2.any():
+            raise LpsmdError(
+                f"replica {index} ({replicas[index]}) has the very MSD of replica {earlier} ({replicas[earlier]}); "
+                "independent replicas are needed: give each once, and run each with a seed of its own"
+            )
+
+
 # ---- the window -----------------------------------------------------------------------------------------
 
 
@@ -476,9 +507,11 @@ def _choose_window(
         # noise bends no line at later starts: it must show straight there, or subdiffusion passes for diffusion
         if len(tried) > 1 and not motion.is_surely_straight(options.straightness_uncertainty):
             tried.pop()
-        elif not motion.is_caged and not motion.is_bent(_STRAIGHT):
+        elif not motion.is_caged(options.straightness_uncertainty) and not motion.is_bent(_STRAIGHT):
             return tried[-1]
-    usable = [entry for entry in tried if not entry[2].is_caged and not entry[2].is_bent(options.exponent_margin)]
+    caged = [entry[2].is_caged(options.straightness_uncertainty) for entry in tried]
+    bent = [entry[2].is_bent(options.exponent_margin) for entry in tried]
+    usable = [entry for entry, a, b in zip(tried, caged, bent, strict=True) if not (a or b)]
     return (usable or tried)[0]
 
 
@@ -517,7 +550,8 @@ def _window(msd: Msd, start_ps: float, end_ps: float) -> NDArray[np.bool_]:
             f"the fit window ends at {short(end_ps)} ps, the trajectory is {short(msd.duration_ps)} ps long; end it "
             f"there or before, best at half of it, {short(0.5 * msd.duration_ps)} ps"
         )
-    if msd.time_ps[-1] < end_ps - 1e-9 * msd.duration_ps - msd.time_ps[1]:
+    # lags of unequal frames need not reach the end itself
+    if msd.time_ps[-1] < end_ps - 1e-9 * msd.duration_ps - np.diff(msd.time_ps).max():
         raise LpsmdError(
             f"the MSD goes up to a lag of {short(msd.time_ps[-1])} ps, the fit window ends at {short(end_ps)} "
             f"ps; compute it with max_lag_fraction >= {end_ps / msd.duration_ps:g}"
@@ -576,8 +610,7 @@ def _single_covariance(
     if not _usable(blocks):
         return covariance, math.inf
     same_lags(blocks)
-    fractions = replace(options, fit_ps=None)
-    start, end = fractions.windows_ps(blocks[0].duration_ps)[0]
+    start, end = _BLOCK_OPTIONS.windows_ps(blocks[0].duration_ps)[0]
     part = fit_data(blocks, start, end, options)
     weights = brownian_line_weights(part.lags, part.n_frames)[1]
     expected = float(weights @ _analytic_covariance(part, msd.n_atoms) @ weights)

@@ -50,11 +50,10 @@ class Motion:
     quality: float
     dof: float
 
-    @property
-    def is_caged(self) -> bool:
-        """The exponent is nearer to that of a cage than to that of diffusion, beyond its interval."""
+    def is_caged(self, uncertainty: float) -> bool:
+        """The exponent is nearer to that of a cage than to that of diffusion, and no straight rise shows behind it."""
         half = self.exponent_half_interval
-        return half is not None and self.exponent + half < 0.5
+        return half is not None and self.exponent + half < 0.5 and not self.is_surely_straight(uncertainty)
 
     def is_bent(self, margin: float) -> bool:
         """The MSD is not a straight line: beyond the 99 % interval of its exponent, and by more than a margin."""

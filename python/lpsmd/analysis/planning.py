@@ -92,6 +92,8 @@ def plan(diffusion: Diffusion, *, target_relative_error: float) -> Plan:
     """
     if not 0.0 < target_relative_error < math.inf:
         raise LpsmdError(f"the target error is {target_relative_error}, a part of D is needed, as 0.05")
+    if diffusion.is_comparison:
+        raise LpsmdError("estimator 'ols' has a wrong error, nothing can be planned from it: use 'brownian'")
     D, stderr, half = diffusion.D_cm2_per_s, diffusion.D_stderr_cm2_per_s, diffusion.D_half_interval_cm2_per_s
     if stderr is None or half is None:
         raise LpsmdError("one replica gives no error to plan from: run at least 2")

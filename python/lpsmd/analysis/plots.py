@@ -14,8 +14,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator
 from numpy.typing import ArrayLike, NDArray
+from scipy import stats
 
-from lpsmd.analysis.arrhenius import ArrheniusFit
+from lpsmd.analysis.arrhenius import ArrheniusFit, ArrheniusPoint
 from lpsmd.analysis.diffusion import window_scan
 from lpsmd.analysis.motion import local_exponent
 from lpsmd.analysis.replicas import mean_over_replicas
@@ -233,7 +234,8 @@ def plot_arrhenius(
         Above the plot.
     """
     ax = _axes(ax)
-    shown = [*fit.points, *fit.left_out]
+    # what is not positive has no place on a logarithmic axis
+    shown = [point for point in (*fit.points, *fit.left_out) if point.D_cm2_per_s > 0.0]
     temperatures = [*(point.temperature_K for point in shown), *at_K]
     inverse = np.linspace(1000.0 / max(temperatures), 1000.0 / min(temperatures), 200)
     band = [fit.extrapolate(1000.0 / x) for x in inverse]
@@ -247,7 +249,7 @@ def plot_arrhenius(
         ax.errorbar(
             [1000.0 / point.temperature_K],
             [point.D_cm2_per_s],
-            yerr=None if point.D_stderr_cm2_per_s is None else [point.D_stderr_cm2_per_s],
+            yerr=_log_error(point, fit.confidence),
             color=_COLOUR if fitted else _FOUND,
             marker="o",
             markersize=5,
@@ -287,6 +289,15 @@ def plot_arrhenius(
     ax.margins(x=0.16)
     ax.legend(loc="lower left", fontsize="small", frameon=False)
     return ax
+
+
+def _log_error(point: ArrheniusPoint, confidence: float) -> NDArray[np.float64] | None:
+    """[2, 1] Student's interval of ln D as lengths below and above D."""
+    if not point.D_stderr_cm2_per_s:
+        return None
+    half = float(stats.t.ppf(0.5 + confidence / 2.0, point.dof)) * min(point.ln_D_stderr, 1.0)
+    D = point.D_cm2_per_s
+    return np.array([[D * (1.0 - math.exp(-half))], [D * (math.exp(half) - 1.0)]])
 
 
 def save_msd_plot(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,9 @@ from lpsmd.analysis.planning import Plan, plan, plan_to_dict
 from lpsmd.analysis.tables import Cell
 from lpsmd.analysis.tensor import DiffusionTensor, diffusion_tensor, tensor_to_dict
 from lpsmd.analysis.text import short, without_nan
+from lpsmd.errors import LpsmdError
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -77,7 +81,7 @@ def summarise(
     Raises
     ------
     LpsmdError
-        As from `conductivity` and `plan`.
+        As from `conductivity`.
     """
     collective = None
     if all(msd.collective_A2 is not None for msd in msds):
@@ -90,9 +94,20 @@ def summarise(
         tensor=diffusion_tensor(msds, diffusion) if all(len(msd.tensor_A2) for msd in msds) else None,
         collective=collective,
         conductivity=conducted,
-        plan=None if target_relative_error is None else plan(diffusion, target_relative_error=target_relative_error),
+        plan=_plan(diffusion, target_relative_error),
         temperature_K=temperature_K,
     )
+
+
+def _plan(diffusion: Diffusion, target_relative_error: float | None) -> Plan | None:
+    """A plan that cannot be had must not take D with it."""
+    if target_relative_error is None:
+        return None
+    try:
+        return plan(diffusion, target_relative_error=target_relative_error)
+    except LpsmdError as error:
+        _log.warning("no plan for a relative error of %g: %s", target_relative_error, error)
+        return None
 
 
 def summary_to_dict(summary: Summary) -> dict[str, Any]:
@@ -118,7 +133,7 @@ def summary_lines(summary: Summary) -> Iterator[str]:
     quality = "" if math.isnan(found.motion.quality) else f"; quality Q = {found.motion.quality:.2g}"
     yield (
         f"  MSD at the end of the window {found.msd_reached_A2:.1f} Angstrom^2, of the line at zero lag "
-        f"{found.offset_A2:.1f}; {found.n_hops:.0f} hops in all{quality}"
+        f"{found.offset_A2 + 0.0:.1f}; {found.n_hops:.0f} hops in all{quality}"
     )
     for part in (summary.tensor, summary.collective, summary.conductivity, summary.plan):
         if part is not None:

@@ -12,12 +12,13 @@ def format_with_error(value: float, error: float | None) -> str:
     if largest == 0.0 or not math.isfinite(largest):
         return f"({value:g} +- {error:g})" if error is not None else f"{value:g}"
     power = math.floor(math.log10(largest))
+    ending = f"e{power}" if power else ""
     if not error:
-        return f"{value / 10.0**power:.2f}e{power}"
+        return f"{value / 10.0**power:.2f}{ending}"
     scaled = error / 10.0**power
     place = -math.floor(math.log10(scaled))
     digits = max(0, place + (1 if scaled * 10.0**place < 1.95 else 0))
-    return f"({value / 10.0**power:.{digits}f} +- {scaled:.{digits}f})e{power}"
+    return f"({value / 10.0**power:.{digits}f} +- {scaled:.{digits}f}){ending}"
 
 
 def short(value: float) -> str:

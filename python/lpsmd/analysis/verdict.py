@@ -45,7 +45,7 @@ def judge(
     if evidence.framework_reason is not None:
         return Verdict.FRAMEWORK_BROKEN, evidence.framework_reason
     motion = evidence.motion
-    if motion.is_caged:
+    if motion.is_caged(straightness_uncertainty):
         return (
             Verdict.NOT_YET_DIFFUSIVE,
             f"caged, {motion.exponent_text}, 1 is needed (MSD {evidence.msd_reached_A2:.2g} Angstrom^2 at the end of "

@@ -102,7 +102,16 @@ def replicas_of(arguments: Sequence[str], *, one_trajectory: bool) -> list[list[
             replicas += [_dumps_in(name) if Path(name).is_dir() else [name] for name in found]
         else:
             replicas.append([argument])
+    _refuse_repeats([name for replica in replicas for name in replica])
     return [[name for replica in replicas for name in replica]] if one_trajectory else replicas
+
+
+def _refuse_repeats(names: Sequence[str]) -> None:
+    seen: dict[Path, str] = {}
+    for name in names:
+        earlier = seen.setdefault(Path(name).resolve(), name)
+        if earlier is not name:
+            raise LpsmdError(f"{name}: is given twice (as {earlier} too), each file once is needed")
 
 
 def natural(name: str) -> list[tuple[int, str]]:
@@ -112,7 +121,11 @@ def natural(name: str) -> list[tuple[int, str]]:
 
 
 def _dumps_in(folder: str) -> list[str]:
-    names = [str(path) for path in Path(folder).iterdir() if re.search(r"\.(dump|lammpstrj)(\.|$)", path.name)]
+    names = [
+        str(path)
+        for path in Path(folder).iterdir()
+        if re.search(r"\.(dump|lammpstrj)(\.\d+)?(\.gz|\.zst|\.bin)?$", path.name)
+    ]
     if not names:
         raise LpsmdError(f"{folder}: holds no file named *.dump or *.lammpstrj; name the files of the replica")
     return sorted(names, key=natural)
@@ -150,7 +163,10 @@ def write_out(
         click.echo(f"{path} written", err=True)
 
 
-def check_out(paths: Iterable[Path]) -> None:
+TABLES, PLOTS = (".csv", ".json"), (".png", ".pdf", ".svg")
+
+
+def check_out(option: str, paths: Iterable[Path | None], endings: Sequence[str]) -> None:
     """Say before long work that a result could not be written after it.
 
     Raises
@@ -159,7 +175,9 @@ def check_out(paths: Iterable[Path]) -> None:
         If the ending is not known or the folder does not exist.
     """
     for path in paths:
-        if path.suffix not in (".csv", ".json"):
-            raise LpsmdError(f"--out {path}: the name must end in .csv or .json")
+        if path is None:
+            continue
+        if path.suffix not in endings:
+            raise LpsmdError(f"{option} {path}: the name must end in {' or '.join(endings)}")
         if not path.resolve().parent.is_dir():
-            raise LpsmdError(f"--out {path}: the folder {path.resolve().parent} does not exist; create it first")
+            raise LpsmdError(f"{option} {path}: the folder {path.resolve().parent} does not exist; create it first")

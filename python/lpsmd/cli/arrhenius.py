@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from lpsmd.cli._dumps import check_out, write_out
+from lpsmd.cli._dumps import PLOTS, TABLES, check_out, write_out
 
 
 @click.command()
@@ -36,7 +36,8 @@ def arrhenius(
     """
     from lpsmd.analysis import arrhenius_fit, arrhenius_to_dict, read_arrhenius_point, save_arrhenius_plot
 
-    check_out(out)
+    check_out("--out", out, TABLES)
+    check_out("--plot", [plot], PLOTS)
     points = [read_arrhenius_point(path) for path in results]
     fit = arrhenius_fit(points, include_all=include_all, confidence=confidence)
     predictions = [fit.extrapolate(temperature_K) for temperature_K in at_K]
@@ -46,7 +47,8 @@ def arrhenius(
     for prediction in predictions:
         click.echo(str(prediction))
     values = arrhenius_to_dict(fit)
-    rows = values["points"]
+    scalars = {name: value for name, value in values.items() if isinstance(value, (int, float, str)) or value is None}
+    rows = [{**point, **scalars} for point in values["points"]]
 
     def everything() -> dict[str, Any]:
         shown = [

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from lpsmd.cli._dumps import Dumps, check_out, dump_options, reading, write_out
+from lpsmd.cli._dumps import PLOTS, TABLES, Dumps, check_out, dump_options, reading, write_out
 from lpsmd.errors import LpsmdError
 
 if TYPE_CHECKING:
@@ -79,9 +79,15 @@ def diffusion(
       lpsmd arrhenius d500.json d600.json d700.json --at 300
     """
     from lpsmd.analysis import MSD_COLUMNS, ModelResult, analyse_replicas, msd_rows, save_diffusion_plot, write_csv
+    from lpsmd.analysis.conductivity import check_conditions
     from lpsmd.analysis.summary import summarise, summary_lines, summary_row, summary_to_dict
 
-    check_out((*out, *([msd_out] if msd_out else [])))
+    check_out("--out", out, TABLES)
+    check_out("--msd-out", [msd_out], [".csv"])
+    check_out("--plot", [plot], PLOTS)
+    check_conditions(temperature_K=temperature_K, charge_e=charge_e)
+    if target_error is not None and not target_error > 0.0:
+        raise LpsmdError(f"--target-error {target_error:g}: a part of D is needed, as 0.01")
     options = _options(fit, estimator=estimator, confidence=confidence, hop_distance_A=hop_distance_A)
     with reading(len(dumps.replicas)) as on_replica:
         found = analyse_replicas(
@@ -175,7 +181,7 @@ def _framework(text: str) -> FrameworkOptions | Literal["auto"] | None:
         return "auto"
     if text == "none":
         return None
-    named = re.fullmatch(r"([A-Z][a-z]?)-([A-Z][a-z]?):(\d+)", text)
+    named = re.fullmatch(r"([A-Z][a-z]?)-([A-Z][a-z]?):([1-9]\d*)", text)
     if named is None:
         raise LpsmdError(f"--framework {text}: centre, neighbour and their number are needed, as P-S:4; or auto, none")
     return FrameworkOptions(species=named[1], bond=(named[1], named[2]), coordination=int(named[3]))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lpsmd.cli._dumps import Dumps, check_out, dump_options, reading, write_out
+from lpsmd.cli._dumps import TABLES, Dumps, check_out, dump_options, reading, write_out
 from lpsmd.errors import LpsmdError
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def msd(
     """
     from lpsmd.analysis import MSD_COLUMNS, map_replicas, mean_squared_displacement, msd_rows
 
-    check_out(out)
+    check_out("--out", out, TABLES)
     if longest_lag_ps is not None:
         msds = [_streamed(dumps, files, species, timestep_fs, drift, longest_lag_ps) for files in dumps.replicas]
     else:
@@ -109,7 +109,7 @@ def _streamed(
 
 def _print_table(rows: list[Any], species: str) -> None:
     """About six lags for each factor of ten, of those with an alpha2; the whole table is for a file."""
-    click.echo(f"MSD of {species}, {rows[0]['n_replicas']} replicas of {rows[0]['n_atoms']} atoms")
+    click.echo(f"MSD of {species}, {rows[0]['n_replicas']} replica(s) of {rows[0]['n_atoms']} atoms")
     click.echo(f"{'time (ps)':>12} {'MSD (A^2)':>12} {'std. error':>12} {'collective':>12} {'alpha2':>8}")
     next_ps = 0.0
     for row in rows[1:]:
