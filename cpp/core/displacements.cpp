@@ -15,8 +15,11 @@ namespace {
 
 constexpr std::size_t lanes = BatchFft::lanes;
 
-// Of frames that a line is laid through; fewer than half of them may be out of line
+// Of frames that a line is laid through; fewer than half of them may be out of line. Few of few frames: the medians
+// are not to cost more than a few percent of the transform.
 constexpr std::size_t pairs_of_line = 16;
+constexpr std::size_t least_pairs_of_line = 5;
+constexpr std::size_t frames_per_pair = 200;
 
 // Frames between a request for memory and its use
 constexpr std::size_t frames_ahead = 8;
@@ -269,7 +272,9 @@ Displacements::Displacements(std::span<const double> positions, std::size_t n_at
 Line Displacements::line(std::size_t batch, const FrameGrid &grid) const
 {
   Line line;
-  const std::size_t half = n_frames_ / 2, n_pairs = std::min(pairs_of_line, half);
+  const std::size_t half = n_frames_ / 2;
+  const std::size_t n_pairs =
+      std::min(half, std::clamp(n_frames_ / frames_per_pair, least_pairs_of_line, pairs_of_line));
   if (n_pairs == 0) return line;
   // pairs of frames half the trajectory apart, the first frame of each beside the last of each
   std::array<std::size_t, 2 * pairs_of_line> frames;
