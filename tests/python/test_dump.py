@@ -6,6 +6,8 @@ import gzip
 import io
 import os
 import re
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -22,7 +24,7 @@ from lpsmd import _core
 from lpsmd.analysis import iterate_dump, read_dump, read_trajectory
 from lpsmd.errors import LpsmdError
 from support.dumps import COLUMNS, binary_frame, frame_text, rows_of, write_dump
-from tolerances import BINARY_POSITION_A, DUMP_POSITION_A, UNWRAP_POSITION_A
+from tolerances import BINARY_POSITION_A, DUMP_POSITION_A, READ_AHEAD_MIB, UNWRAP_POSITION_A
 
 ELEMENTS = ["Li", "Li", "P", "S", "S", "Cl"]
 
@@ -1081,3 +1083,25 @@ def test_padding_and_frames_to_be_skipped(tmp_path: Path, positions: np.ndarray)
     for content in packed:
         (tmp_path / "packed").write_bytes(content)
         np.testing.assert_array_equal(read_dump(tmp_path / "packed").positions_A, expected)
+
+
+@pytest.mark.parametrize(("n_atoms", "threads"), [(60_000, 16), (2_000, 10**5)])
+def test_memory_of_reading_ahead(tmp_path: Path, n_atoms: int, threads: int) -> None:
+    """Frames of several MB, and any number of threads: beyond the trajectory, what is stated and some frames."""
+    lines = "".join(f"{i + 1} Li 11.12345678 2.12345678 3.12345678\n" for i in range(n_atoms))
+    path = tmp_path / "a.dump"
+    n_frames = 40 * 60_000 // n_atoms
+    with path.open("w") as out:
+        for step in range(n_frames):
+            out.write(frame_text(step, []).replace("ATOMS\n0", f"ATOMS\n{n_atoms}") + lines)
+    code = (
+        "import resource, sys\n"
+        "from lpsmd.analysis import read_dump\n"
+        "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024\n"
+        "before = peak()\n"
+        f"found = read_dump(sys.argv[1], threads={threads}, ids=[1])\n"
+        "print(peak() - before)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True, timeout=60)
+    print("MEM", done.stdout)
+    assert float(done.stdout) < READ_AHEAD_MIB
