@@ -48,6 +48,9 @@ UNWRAP_POSITION_A = 2e-8
 # A frame shears the cell of some 10 Angstrom by 0.04 of it: an image crossed in between moves the atom by that,
 # three of them by 1.3; a flip that is missed, by a cell vector of 11 Angstrom at least.
 FLIP_STEP_A = 1.5
+# Reading ahead of a dump: 64 MiB as stated, one portion carried on and one handed out of 3 MB of text each, and the
+# stacks and arenas of up to 64 threads.
+READ_AHEAD_MIB = 110.0
 # XDATCAR holds 8 digits of fractions of some 10 A, extended XYZ 8 digits: rounding of a few 1e-8 A.
 XDATCAR_POSITION_A = 3e-7
 # float32 positions of some 10 A.

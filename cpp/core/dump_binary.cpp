@@ -96,6 +96,11 @@ struct Header {
 void read_magic(Bytes &bytes)
 {
   const auto length = bytes.take<std::int64_t>();
+  constexpr std::string_view other_order =
+      "this binary dump was written on a machine of another byte order; convert it there with `binary2txt`";
+  // the length -10 of the name in the other order
+  constexpr std::int64_t swapped = -std::int64_t{0x0900000000000001};
+  if (length == swapped) throw FrameFailure{std::string(other_order)};
   if (length >= 0)
     throw FrameFailure{
         "this binary dump names no columns, as LAMMPS wrote them before 2021; column names are needed: "
@@ -106,10 +111,7 @@ void read_magic(Bytes &bytes)
   if (std::string_view(name.data(), name.size()) != magic)
     throw FrameFailure{"found " + in_quotes({name.data(), name.size()}) + " where " + std::string(magic) +
                        " is needed: write it with `dump ... custom ... FILE.bin`"};
-  if (bytes.take<std::int32_t>() != own_byte_order)
-    throw FrameFailure{
-        "this binary dump was written on a machine of another byte order; convert it there with "
-        "`binary2txt`"};
+  if (bytes.take<std::int32_t>() != own_byte_order) throw FrameFailure{std::string(other_order)};
   bytes.take_between<std::int32_t>("format's revision", 1, 2);
 }
 
@@ -354,6 +356,8 @@ bool is_binary_dump(std::span<const char> head)
 {
   // text starts with printable bytes; a binary dump with a negative length or, before 2021, with its timestep
   if (head.size() < 16) return false;
+  // whatever the byte order of the length before it
+  if (std::string_view(head.data(), head.size()).substr(8).starts_with(magic)) return true;
   const auto high = head.subspan(5, 3);
   const auto all = [&](char byte) { return std::all_of(high.begin(), high.end(), [&](char c) { return c == byte; }); };
   const auto first = head.first(16);

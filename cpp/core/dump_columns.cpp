@@ -80,7 +80,8 @@ class Planner {
                          (type_column != nullptr
                               ? ", or name the elements here (elements_of_types=[\"Li\", \"P\", ...] in Python)"
                               : "")};
-    if (!layout_.named_by_type) assign("element", Role::element, 0);
+    // beside types that are named, to see that both agree
+    if (!binary_ && has("element")) assign("element", Role::element, 0);
     const bool select_types = !options_.keep.types.empty();
     if (select_types && type_column == nullptr)
       throw FrameFailure{found_ + "'type' is missing, by which atoms shall be selected: select by element, or write " +

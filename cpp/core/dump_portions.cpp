@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <string_view>
+#include <system_error>
 #include <utility>
 
 #include "core/dump_columns.h"
@@ -17,8 +18,20 @@ namespace {
 constexpr std::size_t head_bytes = 64;
 // Portions that are parsed before a thread is worth starting.
 constexpr std::size_t portions_alone = 2;
+// What all portions that are read ahead may take, those being parsed and what parsing takes included; one portion is
+// always under way, however large its frame. So memory beyond the trajectory is this and some times one frame.
+constexpr std::size_t most_ahead_bytes = std::size_t{1} << 26;
+// The reading thread does not keep more busy.
+constexpr std::size_t most_threads = 64;
+// A portion smaller than this grows twofold in search of the end of a frame, a larger one by a quarter.
+constexpr std::size_t doubling_bytes = std::size_t{1} << 21;
 // Text without a line end for so long is no text.
 constexpr std::size_t longest_line_bytes = std::size_t{1} << 19;
+
+std::size_t grown(std::size_t bytes)
+{
+  return bytes < doubling_bytes ? 2 * bytes : bytes + bytes / 4;
+}
 
 }  // namespace
 
@@ -50,7 +63,7 @@ bool PortionCutter::next(Portion &portion)
   std::copy(carried_.begin(), carried_.end(), bytes.begin());
   carried_.clear();
   std::size_t known = 0, whole = 0;
-  for (std::size_t target = std::max(portion_bytes_, 2 * filled_);; target = 2 * filled_) {
+  for (std::size_t target = std::max(portion_bytes_, grown(filled_));; target = grown(filled_)) {
     const std::size_t before = filled_;
     if (!at_end_) fill(bytes, target);
     if (!started_) look_at_head(bytes);
@@ -113,7 +126,7 @@ std::size_t PortionCutter::cut(const std::vector<char> &bytes, std::size_t known
 
 PortionPipeline::PortionPipeline(PortionCutter cutter, std::size_t threads) :
     cutter_(std::move(cutter)),
-    threads_(std::max(threads, std::size_t{1}))
+    threads_(std::clamp(threads, std::size_t{1}, most_threads))
 {
 }
 
@@ -135,6 +148,7 @@ const PortionText *PortionPipeline::first()
     at_end_ = !cutter_.next(*portion);
     if (at_end_) return nullptr;
     ++n_read_;
+    note_size(*portion);
     at_end_ = portion->text.last;
     ordered_.push_back(std::move(portion));
   }
@@ -172,21 +186,43 @@ void PortionPipeline::work(FrameParser &parser)
   }
 }
 
-void PortionPipeline::start_workers()
+/// Text, and about as much again for what is parsed and what a parser remembers of its lines.
+void PortionPipeline::note_size(const Portion &portion)
 {
-  for (std::size_t i = 1; i < threads_; ++i)
-    workers_.emplace_back([this, parser = std::shared_ptr<FrameParser>(make_parser_())] { work(*parser); });
+  largest_bytes_ = std::max(largest_bytes_, portion.bytes.size() + portion.text.whole);
+}
+
+/// Workers for so many portions at once.
+void PortionPipeline::start_workers(std::size_t portions)
+{
+  const std::size_t wanted = std::min(threads_ - 1, portions);
+  while (workers_.size() < wanted) {
+    const std::shared_ptr<FrameParser> parser = make_parser_();
+    try {
+      workers_.emplace_back([this, parser] { work(*parser); });
+    } catch (const std::system_error &) {  // no more are to be had: those there are will do
+      threads_ = workers_.size() + 1;
+      return;
+    }
+  }
+}
+
+/// How many portions may be under way.
+std::size_t PortionPipeline::most_ahead() const
+{
+  if (threads_ == 1 || n_read_ < portions_alone) return 1;
+  return std::clamp(most_ahead_bytes / std::max(largest_bytes_, std::size_t{1}), std::size_t{1}, 2 * threads_);
 }
 
 /// Keep enough portions under way that no thread waits for the file.
 void PortionPipeline::read_ahead()
 {
-  const bool alone = threads_ == 1 || n_read_ < portions_alone;
-  const std::size_t most = alone ? 1 : 2 * threads_;
-  while (!at_end_ && ordered_.size() < most) {
+  const bool alone = most_ahead() == 1;
+  while (!at_end_ && ordered_.size() < (alone ? 1 : most_ahead())) {
     auto portion = spare_.empty() ? std::make_unique<Portion>() : std::move(spare_.back());
     if (!spare_.empty()) spare_.pop_back();
     portion->done = false;
+    portion->queued = !alone;
     try {
       at_end_ = !cutter_.next(*portion);
     } catch (...) {
@@ -195,9 +231,10 @@ void PortionPipeline::read_ahead()
     }
     if (at_end_) break;
     ++n_read_;
+    note_size(*portion);
     at_end_ = portion->text.last;
     if (!alone) {
-      if (workers_.empty()) start_workers();
+      start_workers(most_ahead());
       {
         const std::lock_guard lock(mutex_);
         to_do_.push_back(portion.get());
@@ -219,7 +256,7 @@ std::unique_ptr<Portion> PortionPipeline::next()
   while (!portion->done) {
     // parse what nobody has begun, this portion first
     Portion *mine = nullptr;
-    if (workers_.empty()) {
+    if (!portion->queued) {
       mine = portion.get();
     } else if (!to_do_.empty()) {
       mine = to_do_.front();

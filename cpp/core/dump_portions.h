@@ -23,6 +23,7 @@ struct Portion {
   PortionText text;
   ParsedPortion parsed;
   std::exception_ptr broken;  ///< not a failure of the data: memory, for example
+  bool queued = false;        ///< for any thread to parse; else whoever takes it parses it
   bool done = false;
 };
 
@@ -51,7 +52,8 @@ class PortionCutter {
 };
 
 /// Parses the portions of one file on several threads and hands them out in order. The calling thread reads the
-/// file, keeps a few portions ahead and parses too while it would wait. Short files never start a thread.
+/// file, keeps a few portions ahead (64 MiB at most beyond the one it needs) and parses too while it would wait.
+/// Short files never start a thread, and no file more than 64.
 class PortionPipeline {
  public:
   using MakeParser = std::function<std::unique_ptr<FrameParser>()>;
@@ -71,7 +73,9 @@ class PortionPipeline {
 
  private:
   void read_ahead();
-  void start_workers();
+  void note_size(const Portion &portion);
+  std::size_t most_ahead() const;
+  void start_workers(std::size_t portions);
   void work(FrameParser &parser);
   static void parse(FrameParser &parser, Portion &portion);
 
@@ -81,7 +85,7 @@ class PortionPipeline {
   std::unique_ptr<FrameParser> own_parser_;
   std::deque<std::unique_ptr<Portion>> ordered_;  ///< in order of the file, parsed or not
   std::vector<std::unique_ptr<Portion>> spare_;
-  std::size_t n_read_ = 0;
+  std::size_t n_read_ = 0, largest_bytes_ = 0;
   bool at_end_ = false;
   std::exception_ptr source_failure_;  ///< told when the portions before it are handed out
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <deque>
+#include <mutex>
 #include <optional>
 #include <span>
 #include <utility>
@@ -29,6 +30,8 @@ constexpr double repeat_tolerance_A = 1e-4, repeat_tolerance_relative = 1e-5;
 constexpr std::size_t most_sampled_atoms = 4;
 // Frames kept to compare repeated ones with, where the trajectory itself is not at hand for that.
 constexpr std::size_t most_remembered_bytes = std::size_t{1} << 26;
+
+constexpr std::int64_t most_steps = std::int64_t{1} << 62;
 
 /// Filling fresh memory page by page takes a third of the reading time; pages of 2 MB where there are some.
 void ask_for_large_pages(const std::vector<double> &reserved)
@@ -104,6 +107,24 @@ class DumpReader::State {
 
   DumpTrajectory read(std::size_t most_frames)
   {
+    const std::unique_lock lock(reading_, std::try_to_lock);
+    if (!lock) throw Error(name_of_all() + ": is being read by another thread; one reader for each thread is needed");
+    if (failed_)
+      throw Error(name_of_all() +
+                  ": reading it failed before and cannot go on; mend what was said then and open it "
+                  "again");
+    failed_ = true;
+    DumpTrajectory found = read_on(most_frames);
+    failed_ = false;
+    return found;
+  }
+
+ private:
+  /// The first input, as it stays while the others are read.
+  const std::string &name_of_all() const { return inputs_.front().name; }
+
+  DumpTrajectory read_on(std::size_t most_frames)
+  {
     out_ = {};
     block_begin_ = steps_.size();
     in_blocks_ = in_blocks_ || most_frames != all_frames;
@@ -113,7 +134,6 @@ class DumpReader::State {
     return std::move(out_);
   }
 
- private:
   bool open_next();
   bool open(const DumpInput &input);
   bool find_atoms(const PortionText &portion);
@@ -136,6 +156,8 @@ class DumpReader::State {
 
   std::vector<DumpInput> inputs_;
   DumpOptions options_;
+  std::mutex reading_;
+  bool failed_ = false;
   std::optional<Roster> roster_;
   Unwrapper unwrapper_;
   RecentFrames recent_;
@@ -235,6 +257,10 @@ void DumpReader::State::accept(std::size_t index)
   const std::span<double> positions(parsed.positions.data() + index * size, size);
   std::span<const std::int32_t> images;
   if (frame.images == Images::flags) images = {parsed.images.data() + index * size, size};
+  if (frame.timestep <= -most_steps || frame.timestep >= most_steps)
+    fail(frame, "the timestep is " + std::to_string(frame.timestep) +
+                    ", one between -2^62 and 2^62 is needed, so that " +
+                    "differences are numbers: the file is damaged here, write it again");
   check_same_images(frame.images);
   check_boundaries(frame);
 

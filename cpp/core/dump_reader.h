@@ -47,7 +47,8 @@ class DumpReader {
 
   /// The next frames, at most so many; no frames at the end of the trajectory. Counts and messages are those of
   /// the frames read by this call.
-  /// @throws Error  naming file, frame (counted from 0 in its file), timestep and line
+  /// @throws Error  naming file, frame (counted from 0 in its file), timestep and line; after it, and while another
+  ///                thread reads, further calls are refused
   DumpTrajectory read(std::size_t most_frames = all_frames);
 
  private:

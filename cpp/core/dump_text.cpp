@@ -50,6 +50,15 @@ template <class Number> Number parse_whole(std::string_view word, const std::str
                      " are needed: the file is damaged here, write it again"};
 }
 
+/// A column of elements must agree with the elements given for the types.
+void check_named(const Atom &atom, const std::string &given)
+{
+  if (atom.name == given) return;
+  throw FrameFailure{"type " + std::to_string(atom.type) + " is " + in_quotes(atom.name) +
+                     " in column element and was named " + in_quotes(given) +
+                     "; one element is needed: leave elements_of_types out, or give the elements of this dump"};
+}
+
 /// False for an atom that is not kept, whose line is then left unread behind the columns that tell this.
 /// `identified` hears of every atom whose identity is known.
 template <class KindOf, class Identified> bool parse_line(std::string_view line, const Layout &layout,
@@ -67,7 +76,8 @@ template <class KindOf, class Identified> bool parse_line(std::string_view line,
         atom.position[column.axis] = parse_coordinate(p, end, layout, c);
         break;
       case Role::element:
-        kind_of(next_word(p, end), atom);
+        atom.name = next_word(p, end);
+        if (!layout.named_by_type) kind_of(atom.name, atom);
         break;
       case Role::id:
         atom.id = parse_whole<std::int64_t>(next_word(p, end), layout.names[c]);
@@ -84,6 +94,7 @@ template <class KindOf, class Identified> bool parse_line(std::string_view line,
         break;
     }
     if (c + 1 == layout.identity_end) {
+      if (layout.named_by_type && !atom.name.empty()) check_named(atom, filter.elements()[atom.kind]);
       identified(atom);
       if (!filter.keeps(atom)) return false;
     }

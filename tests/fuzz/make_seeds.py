@@ -61,8 +61,27 @@ def commands(cell: str) -> list[str]:
     ]
 
 
+def flip_seeds(folder: Path) -> None:
+    """Two frames of one lattice in two sets of vectors, by hand: as time goes on, and at a seam."""
+
+    def frame(step: int, bounds: str, columns: str, rows: list[str]) -> str:
+        box = f"ITEM: BOX BOUNDS xy xz yz pp pp pp\n{bounds}\n0 10 0\n0 10 0\n"
+        head = f"ITEM: TIMESTEP\n{step}\nITEM: NUMBER OF ATOMS\n2\n{box}ITEM: ATOMS {columns}\n"
+        return head + "".join(row + "\n" for row in rows)
+
+    unwrapped = ("id element xu yu zu", ["1 Li 12 13 4", "2 S 1 2 3"])
+    images = ("id element x y z ix iy iz", ["1 Li 7 3 4 1 1 0", "2 S 1 2 3 0 -2 1"])
+    wrapped = ("id element x y z", ["1 Li 7 3 4", "2 S 1 2 3"])
+    seeds = [(0, unwrapped), (0, images), (UNWRAP, wrapped), (TWO_CHUNKS, unwrapped)]
+    for n, (option, (columns, rows)) in enumerate(seeds):
+        second = 0 if option == TWO_CHUNKS else 1
+        text = frame(0, "0 15 5", columns, rows) + frame(second, "-5 10 -5", columns, rows)
+        (folder / f"flip-{n}").write_bytes(bytes([option, 0x1F, 2]) + text.encode())
+
+
 def main(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
+    flip_seeds(folder)
     for cell in CELLS:
         with tempfile.TemporaryDirectory() as scratch:
             done = run_lmp(commands(cell), Path(scratch))

@@ -6,8 +6,12 @@ import gzip
 import io
 import os
 import re
+import struct
+import subprocess
+import sys
 import threading
 import time
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,7 +26,7 @@ from lpsmd import _core
 from lpsmd.analysis import iterate_dump, read_dump, read_trajectory
 from lpsmd.errors import LpsmdError
 from support.dumps import COLUMNS, binary_frame, frame_text, rows_of, write_dump
-from tolerances import BINARY_POSITION_A, DUMP_POSITION_A, UNWRAP_POSITION_A
+from tolerances import BINARY_POSITION_A, DUMP_POSITION_A, READ_AHEAD_MIB, UNWRAP_POSITION_A
 
 ELEMENTS = ["Li", "Li", "P", "S", "S", "Cl"]
 
@@ -386,8 +390,8 @@ SELECTIONS: dict[str, tuple[dict[str, Any], list[int]]] = {
     "ids": ({"ids": [26, 11]}, [0, 5]),
     "array of ids": ({"ids": np.array([20, 23])}, [3, 4]),
     "species and ids": ({"species": "S", "ids": [20]}, [3]),
-    "types, named here": ({"types": [1, 2], "elements_of_types": ["Na", "P", "S", "Cl"]}, [0, 1, 2]),
-    "species, named here": ({"species": "Na", "elements_of_types": ["Na", "P", "S", "Cl"]}, [0, 1]),
+    "types, named here": ({"types": [1, 2], "elements_of_types": ["Li", "P", "S", "Cl"]}, [0, 1, 2]),
+    "species, named here": ({"species": "Li", "elements_of_types": ["Li", "P", "S", "Cl"]}, [0, 1]),
 }
 
 
@@ -397,13 +401,13 @@ def test_selections(typed: Path, positions: np.ndarray, case: str) -> None:
     found = read_dump(typed, **options)
     assert found.ids.tolist() == [11 + 3 * i for i in kept]
     np.testing.assert_allclose(found.positions_A, positions[:, kept], rtol=0, atol=DUMP_POSITION_A)
-    names = ["Na" if e == "Li" and "elements_of_types" in options else e for e in ELEMENTS]
-    assert list(found.elements) == [names[i] for i in kept]
+    assert list(found.elements) == [ELEMENTS[i] for i in kept]
 
 
 def test_only_types_in_the_dump(typed: Path) -> None:
     typed.write_text(typed.read_text().replace(" element ", " mol ").replace("Li", "1").replace("Cl", "2"))
     assert list(read_dump(typed, elements_of_types=["Li", "P", "S", "Cl"]).elements) == ELEMENTS
+    assert list(read_dump(typed, elements_of_types=["Na", "P", "S", "Cl"], species="Na").elements) == ["Na", "Na"]
     with pytest.raises(LpsmdError, match=r"'element' is missing .*name the elements here \(elements_of_types="):
         read_dump(typed)
 
@@ -1081,3 +1085,103 @@ def test_padding_and_frames_to_be_skipped(tmp_path: Path, positions: np.ndarray)
     for content in packed:
         (tmp_path / "packed").write_bytes(content)
         np.testing.assert_array_equal(read_dump(tmp_path / "packed").positions_A, expected)
+
+
+@pytest.mark.parametrize(("n_atoms", "threads"), [(60_000, 16), (2_000, 10**5)])
+def test_memory_of_reading_ahead(tmp_path: Path, n_atoms: int, threads: int) -> None:
+    """Frames of several MB, and any number of threads: beyond the trajectory, what is stated and some frames."""
+    lines = "".join(f"{i + 1} Li 11.12345678 2.12345678 3.12345678\n" for i in range(n_atoms))
+    path = tmp_path / "a.dump"
+    n_frames = 40 * 60_000 // n_atoms
+    with path.open("w") as out:
+        for step in range(n_frames):
+            out.write(frame_text(step, []).replace("ATOMS\n0", f"ATOMS\n{n_atoms}") + lines)
+    code = (
+        "import resource, sys\n"
+        "from lpsmd.analysis import read_dump\n"
+        "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024\n"
+        "before = peak()\n"
+        f"found = read_dump(sys.argv[1], threads={threads}, ids=[1])\n"
+        "print(peak() - before)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert float(done.stdout) < READ_AHEAD_MIB
+
+
+# ----- selections, errors and readers at their edges -------------------------------------------------------
+
+
+def test_empty_selections_are_refused(typed: Path) -> None:
+    for what in ("species", "types", "ids"):
+        with pytest.raises(LpsmdError, match=rf"{what} is empty, at least one .* is needed, or None for all"):
+            read_dump(typed, **{what: []})
+    with pytest.raises(LpsmdError, match=r"ids is \[1\.5\], whole numbers are needed"):
+        read_dump(typed, ids=[1.5])
+    options: dict[str, Any] = {"species": np.array(["P", "S"]), "types": np.int64(3)}
+    assert read_dump(typed, **options).n_frames == 5
+    assert read_dump(typed, **options).elements == ("S", "S")
+
+
+def test_elements_that_contradict(typed: Path) -> None:
+    for names in (["Na", "P", "S", "Cl"], ["Cl", "P", "S", "Li"]):
+        with pytest.raises(
+            LpsmdError, match=r"line 10: type 1 is 'Li' in column element and was named '\w+'; one element is needed"
+        ):
+            read_dump(typed, elements_of_types=names)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_byte_orders(tmp_path: Path, order: str) -> None:
+    data = struct.pack(order + "q", -10) + b"DUMPCUSTOM" + struct.pack(order + "iiqq", 1, 2, 0, 9) + bytes(99)
+    (tmp_path / "a.bin").write_bytes(data)
+    message = "another byte order; convert it there" if order == ">" else "the box is empty in x"
+    with pytest.raises(LpsmdError, match=rf"a\.bin, frame 0.*{message}"):
+        read_dump(tmp_path / "a.bin", elements_of_types=NAMES)
+
+
+def test_a_packed_dump_cut_between_frames(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    packer = zlib.compressobj(wbits=31)
+    data = packer.compress(good_text().encode()) + packer.flush(zlib.Z_FULL_FLUSH)
+    (tmp_path / "a.gz").write_bytes(data)
+    found = read_dump(tmp_path / "a.gz", drop_truncated=True)
+    assert (found.n_frames, found.truncated_frames) == (3, 0)
+    assert re.search(r"a\.gz: the gzip data are cut short .*what came behind is lost", caplog.text)
+
+
+def test_a_reader_that_failed_goes_no_further(tmp_path: Path) -> None:
+    path = tmp_path / "a.dump"
+    path.write_text(
+        good_text(2) + good_text(1).replace("TIMESTEP\n0", "TIMESTEP\n5") + good_text(5)[len(good_text(4)) :]
+    )
+    reader = _core.DumpReader([(str(path), None)])
+    with pytest.raises(LpsmdError, match="time goes backwards"):
+        reader.read()
+    with pytest.raises(LpsmdError, match=r"a\.dump: reading it failed before and cannot go on"):
+        reader.read()
+
+
+def test_a_reader_is_for_one_thread(tmp_path: Path) -> None:
+    inside, leave = threading.Event(), threading.Event()
+
+    class Slow(io.BytesIO):
+        def readinto(self, target: Any, /) -> int:
+            inside.set()
+            leave.wait(10)
+            return super().readinto(target)
+
+    reader = _core.DumpReader([("slow", lambda: Slow(good_text().encode()))])
+    other = threading.Thread(target=reader.read)
+    other.start()
+    inside.wait(10)
+    with pytest.raises(LpsmdError, match=r"slow: is being read by another thread"):
+        reader.read()
+    leave.set()
+    other.join()
+
+
+def test_timesteps_whose_differences_are_no_numbers(tmp_path: Path) -> None:
+    (tmp_path / "a.dump").write_text(good_text().replace("TIMESTEP\n0", f"TIMESTEP\n{-(2**63)}"))
+    with pytest.raises(LpsmdError, match=r"the timestep is -9223372036854775808, one between -2\^62 and 2\^62"):
+        read_dump(tmp_path / "a.dump")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 import warnings
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,40 @@ def test_a_step_too_long_to_unwrap(tmp_path: Path, fractions: np.ndarray) -> Non
     (tmp_path / "XDATCAR").write_text(xdatcar(fractions))
     with pytest.raises(LpsmdError, match=r"XDATCAR, frame 7: atom 5 moves 0\.\d+ of the cell along c in one step"):
         read_trajectory(tmp_path / "XDATCAR", frame_interval_fs=1.0)
+
+
+@pytest.mark.parametrize("suffix", ["extxyz", "XDATCAR", "xtc"])
+def test_a_seam_without_times(
+    tmp_path: Path, fractions: np.ndarray, caplog: pytest.LogCaptureFixture, suffix: str
+) -> None:
+    """The last frame of a file at the start of the next is taken once."""
+    paths, options = list[Path](), dict[str, Any](frame_interval_fs=2.0)
+    for n, part in enumerate((fractions[:12], fractions[11:])):
+        (tmp_path / str(n)).mkdir()
+        path = tmp_path / str(n) / f"a.{suffix}"
+        if suffix == "xtc":
+            options["topology"], path = mdanalysis_files(tmp_path / str(n), part, suffix)
+        elif suffix == "XDATCAR":
+            path.write_text(xdatcar(part))
+        else:
+            write(path, atoms_of(part))
+        paths.append(path)
+    caplog.set_level("INFO")
+    found = read_trajectory(paths, **options)
+    assert (found.n_frames, found.repeated_frames) == (30, 1)
+    assert re.search(r"1.a\.\w+: its first frame is the last one of the file before and is taken once", caplog.text)
+    expected = unwrapped_from_first_cell(fractions) if suffix == "XDATCAR" else fractions @ CELL
+    np.testing.assert_allclose(found.positions_A, expected, rtol=0, atol=XTC_POSITION_A)
+
+
+def test_flips_are_no_jumps(tmp_path: Path, fractions: np.ndarray) -> None:
+    """Other vectors of the same lattice from frame 9 on."""
+    atoms = atoms_of(fractions)
+    for frame in atoms[9:]:
+        frame.set_cell(np.array([[1, 0, 0], [1, 1, 0], [0, -1, 1]]) @ CELL)
+    write(tmp_path / "a.extxyz", atoms)
+    found = read_trajectory(tmp_path / "a.extxyz", frame_interval_fs=2.0)
+    np.testing.assert_allclose(found.positions_A, fractions @ CELL, rtol=0, atol=XDATCAR_POSITION_A)
 
 
 @pytest.mark.parametrize("suffix", ["extxyz", "traj"])

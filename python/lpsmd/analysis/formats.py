@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from lpsmd import _core
 from lpsmd.analysis.streams import opener_of
-from lpsmd.analysis.trajectory import Trajectory, read_dump
+from lpsmd.analysis.trajectory import Trajectory, read_dump, selected_names, selected_numbers
 from lpsmd.errors import LpsmdError
 
 _log = logging.getLogger(__name__)
@@ -27,6 +27,8 @@ _ASE = {".xyz": "extxyz", ".extxyz": "extxyz", ".traj": "traj"}
 _KNOWN = "LAMMPS dump, XDATCAR, .extxyz, .traj, .xtc, .trr, .dcd, .h5md, .nc"
 # Files of single precision (XTC: a hundredth of an Angstrom) hold the frame at a seam twice, equal to this.
 _REPEAT_A = 0.02
+# One frame written twice, rounded the same way: 8 digits of text or single precision.
+_SAME_A, _SAME_RELATIVE = 1e-6, 1e-6
 # Times are stored in single precision.
 _TIME_RELATIVE = 1e-4
 
@@ -42,6 +44,21 @@ class _Frames:
     times_fs: list[float] = field(default_factory=list)
     periodic: tuple[bool, bool, bool] = (True, True, True)
     repeated: int = 0
+    last: NDArray[np.float64] | None = None  # all atoms of the last frame, and its cell
+
+
+def _same_again(frames: _Frames, name: str, *, first: bool, positions: Any, cell: Any) -> bool:
+    """Whether the first frame of a file is the last one of the file before, which formats without time cannot say."""
+    now = np.vstack([positions, cell]).astype(np.float64)
+    before, frames.last = frames.last, now
+    if not first or before is None or before.shape != now.shape:
+        return False
+    allowed = _SAME_A + _SAME_RELATIVE * float(np.abs(now).max(initial=0.0))
+    if np.abs(now - before).max() > allowed:
+        return False
+    frames.repeated += 1
+    _log.info("%s: its first frame is the last one of the file before and is taken once", name)
+    return True
 
 
 def read_trajectory(
@@ -68,7 +85,8 @@ def read_trajectory(
     Parameters
     ----------
     paths
-        A file, or the successive files of one trajectory in order of time, all of one format.
+        A file, or the successive files of one trajectory in order of time, all of one format. A first frame that is
+        the last one of the file before, as continued runs write it, is taken once.
     topology
         What tells the elements to MDAnalysis: any file that it reads.
     frame_interval_fs
@@ -108,7 +126,7 @@ def read_trajectory(
         return found if frame_interval_fs is None else _with_interval(found, frame_interval_fs)
     if types is not None:
         raise LpsmdError(f"{names[0]}: atoms cannot be selected by type in this format: select by species or ids")
-    chosen = _Choice([species] if isinstance(species, str) else list(species or []), list(ids or []))
+    chosen = _Choice(selected_names(species), selected_numbers("ids", ids))
     if kind == "MDAnalysis":
         frames = _read_mdanalysis(names, topology, chosen, elements_of_types, timed=frame_interval_fs is None)
     else:
@@ -203,7 +221,9 @@ def _read_ase(names: Sequence[str], kind: str, choice: _Choice) -> _Frames:
                     f"first frame there were {len(elements)}, in another order or number; the same atoms are needed in "
                     "every frame: is this file of the same trajectory?"
                 )
-            _add(frames, name, count - 1, atoms.positions[chosen], np.asarray(atoms.cell))
+            cell = np.asarray(atoms.cell)
+            if not _same_again(frames, name, first=count == 1, positions=atoms.positions, cell=cell):
+                _add(frames, name, count - 1, atoms.positions[chosen], cell)
         if count == 0:
             raise LpsmdError(f"{name}: holds no frame: check that the run has written it")
     assert frames is not None
@@ -268,6 +288,9 @@ def _read_mdanalysis(
                 _check_repeat(frames, name, index, time_fs, positions)
                 continue
             cell = np.zeros((3, 3)) if step.dimensions is None else step.triclinic_dimensions
+            first = index == 0 and not timed
+            if _same_again(frames, name, first=first, positions=step.positions, cell=cell):
+                continue
             _add(frames, name, index, positions, cell)
             frames.times_fs.append(time_fs)
         universe.trajectory.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import stat
 import zlib
@@ -14,6 +15,8 @@ from typing import IO, Any, Protocol, cast
 import zstandard
 
 from lpsmd.errors import LpsmdError
+
+_log = logging.getLogger(__name__)
 
 _GZIP = b"\x1f\x8b"
 _ZSTD = b"\x28\xb5\x2f\xfd"
@@ -155,6 +158,7 @@ def _told(name: str, kind: str, end_at_damage: bool) -> Iterator[None]:
         yield
     except EOFError as failure:
         if end_at_damage:
+            _log.warning("%s: the %s data are cut short (%s); what came behind is lost", name, kind, failure)
             return
         raise LpsmdError(
             f"{name}: the {kind} data are cut short ({failure}), whole ones are needed: the run was interrupted or the "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import operator
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -186,7 +187,8 @@ def read_dump(
         Atoms to keep, by element, LAMMPS type or atom id; all if None, the common ones if several are given. Lines of
         other atoms are skipped without being checked, and take no memory.
     elements_of_types
-        Elements of the types 1, 2, ...: for dumps without a column ``element``, and for all binary dumps.
+        Elements of the types 1, 2, ...: for dumps without a column ``element`` (with one, both must agree), and for all
+        binary dumps.
     unwrap
         Allow wrapped positions without images: each atom is taken to its image nearest to the frame before. An error
         if a step exceeds a third of the cell.
@@ -234,7 +236,8 @@ def iterate_dump(
     Parameters
     ----------
     frames_per_block
-        Frames of each block; the last one may be shorter.
+        Frames of each block; the last one may be shorter. Streaming mean squared displacements need 2 or more in the
+        first one, which tells them the time between frames.
     paths, species, types, ids, elements_of_types, unwrap, drop_truncated, threads
         As for `read_dump`.
 
@@ -271,18 +274,46 @@ def _open(
     many: Sequence[Any] = [paths] if isinstance(paths, str | os.PathLike) or is_stream(paths) else list(paths)
     if threads is not None and threads < 1:
         raise LpsmdError(f"threads is {threads}, a positive number is needed, or None for all cores")
+    keep_species, keep_types, keep_ids = (
+        selected_names(species),
+        selected_numbers("types", types),
+        selected_numbers("ids", ids),
+    )
     inputs = [opener_of(source, end_at_damage=drop_truncated) for source in many]
     reader = _core.DumpReader(
         inputs,
-        species=[species] if isinstance(species, str) else list(species or []),
-        types=[types] if isinstance(types, int) else [int(t) for t in types or []],
-        ids=[] if ids is None else [int(i) for i in ids],
-        elements_of_types=list(elements_of_types or []),
+        species=keep_species,
+        types=keep_types,
+        ids=keep_ids,
+        elements_of_types=[] if elements_of_types is None else [str(name) for name in elements_of_types],
         unwrap=unwrap,
         drop_truncated=drop_truncated,
         threads=threads or len(os.sched_getaffinity(0)),
     )
     return tuple(name for name, _ in inputs), reader
+
+
+def selected_names(given: str | Sequence[str] | None) -> list[str]:
+    """The elements to keep; an empty list keeps all, so nothing may be asked for only by None."""
+    if given is None:
+        return []
+    names = [given] if isinstance(given, str) else [str(name) for name in given]
+    if not names:
+        raise LpsmdError("species is empty, at least one element is needed, or None for all")
+    return names
+
+
+def selected_numbers(what: str, given: Any) -> list[int]:
+    """The same for types or ids: one whole number or several."""
+    if given is None:
+        return []
+    try:
+        numbers = [operator.index(number) for number in np.atleast_1d(np.asarray(given)).tolist()]
+    except TypeError as failure:
+        raise LpsmdError(f"{what} is {given!r}, whole numbers are needed") from failure
+    if not numbers:
+        raise LpsmdError(f"{what} is empty, at least one number is needed, or None for all")
+    return numbers
 
 
 def _trajectory(names: tuple[str, ...], found: _core.DumpTrajectory) -> Trajectory:
