@@ -92,9 +92,11 @@ def test_one_trajectory_in_chunks(tmp_path: Path) -> None:
         write_dump(
             tmp_path / f"{chunk}.dump", positions[start : start + 71], ELEMENTS, first_step=5 * start, interval=5
         )
-    done = lpsmd("diffusion", tmp_path, "--timestep-fs", 2, "--drift", "none", "--framework", "none")
+    out = tmp_path / "d.json"
+    done = lpsmd("diffusion", tmp_path, "--timestep-fs", 2, "--drift", "none", "--framework", "none", "--out", out)
     assert done.exit_code == 0, done.output
     assert "n = 1, blocks" in done.stdout
+    assert json.loads(out.read_text())["collective"]["D_stderr_cm2_per_s"] is None
     again = lpsmd(
         "diffusion", tmp_path / "?.dump", tmp_path / "1?.dump", "--one-trajectory", "--timestep-fs", 2, "--drift",
         "none", "--framework", "none",
@@ -106,7 +108,7 @@ def test_msd_as_table_and_files(runs: Path, tmp_path: Path) -> None:
     json_file, csv_file = tmp_path / "msd.json", tmp_path / "msd.csv"
     done = lpsmd("msd", runs / "run-*", "--timestep-fs", 2, "--out", json_file, "--out", csv_file)
     assert done.exit_code == 0, done.output
-    assert done.stdout.startswith("MSD of Li, 11 replicas of 8 atoms\n")
+    assert done.stdout.startswith("MSD of Li, 11 replica(s) of 8 atoms\n")
     rows = list(csv.DictReader(csv_file.read_text().splitlines()))
     values = json.loads(json_file.read_text())
     assert len(rows) == len(values["time_ps"]) == 201
@@ -156,6 +158,19 @@ def test_arrhenius_of_result_files(runs: Path, tmp_path: Path) -> None:
     assert plot.read_bytes().startswith(PNG)
 
 
+def test_a_file_given_twice_is_refused(runs: Path) -> None:
+    one = runs / "run-1" / "msd.dump"
+    done = lpsmd("diffusion", one, runs / "run-?" / "msd.dump", "--timestep-fs", 2)
+    assert done.exit_code == 2
+    assert "is given twice" in done.stderr
+
+
+def test_a_plan_that_cannot_be_had_leaves_D(runs: Path) -> None:
+    done = lpsmd("diffusion", runs / "run-*", "--timestep-fs", 2, "--target-error", 1e-9)
+    assert done.exit_code == 0
+    assert done.stdout.startswith("D(Li) = ")
+
+
 def test_names_come_in_the_order_of_their_numbers(tmp_path: Path) -> None:
     for number in (10, 9, 100):
         (tmp_path / f"chunk.{number}.dump.gz").touch()
@@ -179,6 +194,16 @@ BAD = {
     "fit numbers": (["--timestep-fs", 2, "--fit", "1.2.3:4"], r"--fit 1.2.3:4: two numbers are needed"),
     "framework": (["--timestep-fs", 2, "--framework", "PS4"], r"--framework PS4: centre, neighbour and their number"),
     "out": (["--timestep-fs", 2, "--out", "d.txt"], r"--out d.txt: the name must end in .csv or .json"),
+    "plot": (["--timestep-fs", 2, "--plot", "d.xyz"], r"--plot d.xyz: the name must end in .png or .pdf or .svg"),
+    "msd out": (["--timestep-fs", 2, "--msd-out", "d.json"], r"--msd-out d.json: the name must end in .csv"),
+    "no bonds": (
+        ["--timestep-fs", 2, "--framework", "P-S:0"],
+        r"--framework P-S:0: centre, neighbour and their",
+    ),
+    "confidence": (["--timestep-fs", 2, "--confidence", 95], r"confidence is 95.0, a number from 0.01 to 0.999999"),
+    "temperature": (["--timestep-fs", 2, "--temperature-K", -3], r"temperature_K is -3.0, a positive number of kelvin"),
+    "charge": (["--timestep-fs", 2, "--charge", 0], r"charge_e is 0.0, elementary charges other than 0"),
+    "target": (["--timestep-fs", 2, "--target-error", 0], r"--target-error 0: a part of D is needed, as 0.01"),
     "folder": (["--timestep-fs", 2, "--out", "/none/d.csv"], r"the folder /none does not exist; create it first"),
     "species": (["--timestep-fs", 2, "--species", "Na"], r"no atom of element 'Na'; found Li, P: choose among these"),
     "gls": (["--timestep-fs", 2, "--estimator", "gls"], r"estimator 'gls': found 11 replicas for 16 lags"),

@@ -30,7 +30,7 @@ from lpsmd.analysis import (
 )
 from lpsmd.analysis.text import format_with_error
 from lpsmd.errors import LpsmdError
-from support.dumps import write_dump
+from support.dumps import frame_text, rows_of, write_dump
 from tolerances import MSD_RELATIVE, RANDOM_WALK_D_STANDARD_ERRORS
 
 ELEMENTS = ["Li"] * 24 + ["P"] * 4 + ["S"] * 20 + ["Cl"] * 4
@@ -180,6 +180,46 @@ def test_an_offset_must_show_beside_the_plain_exponent() -> None:
     found = diffusion_coefficient(power)
     assert found.verdict is not Verdict.DIFFUSIVE
     assert found.exponent == pytest.approx(0.84, abs=0.01)
+
+
+def test_a_wide_cage_does_not_hide_a_straight_rise() -> None:
+    # exponent below one half, and every ion has hopped
+    found = diffusion_coefficient([msd_of(60 + (12 + s) * TIME_PS) for s in (-0.3, -0.1, 0.2, 0.2)])
+    assert found.exponent < 0.45
+    assert found.verdict is Verdict.DIFFUSIVE
+
+
+def test_other_estimators_are_named_beside_D() -> None:
+    msds = noisy(12 * TIME_PS, 0.1, n=4)
+    assert "(95 %, n = 4)" in diffusion_coefficient(msds).value_text
+    found = diffusion_coefficient(msds, DiffusionOptions(estimator="ols"))
+    assert "(95 %, n = 4, ols, wrong error, for comparison only)" in str(found)
+    assert found.is_comparison
+    assert "(95 %, n = 4, bootstrap)" in diffusion_coefficient(msds, DiffusionOptions(estimator="bootstrap")).value_text
+
+
+def test_a_trajectory_may_not_count_twice(tmp_path: Path) -> None:
+    one, two = dumps(tmp_path, [moving_cell(1), moving_cell(2)])
+    copy = tmp_path / "copy.dump"
+    copy.write_bytes(one.read_bytes())
+    with pytest.raises(LpsmdError, match=r"replica 2 .*copy\.dump.* has the very MSD of replica 0 .*0\.dump"):
+        analyse_replicas([one, two, copy], species="Li", timestep_fs=2.0)
+
+
+def test_log_spaced_frames(tmp_path: Path) -> None:
+    """Frames at 0, 1, 2, 3, 5, 8, ... of each of twenty periods, as `dump_modify every` writes them."""
+    inside = np.unique(np.round(np.geomspace(1, 39, 12)).astype(int))
+    steps = np.concatenate([40 * period + np.r_[0, inside] for period in range(20)])
+    replicas = []
+    for seed in range(6):
+        positions = moving_cell(seed, n_frames=801)[steps]
+        frames = [frame_text(5 * int(step), rows_of(x, ELEMENTS)) for step, x in zip(steps, positions, strict=True)]
+        replicas.append(tmp_path / f"{seed}.dump")
+        replicas[-1].write_text("".join(frames))
+    found = analyse_replicas(replicas, species="Li", timestep_fs=2.0).diffusion
+    assert found.verdict is Verdict.DIFFUSIVE
+    assert found.D_stderr_cm2_per_s is not None
+    assert abs(found.D_cm2_per_s - 1.2e-4) < RANDOM_WALK_D_STANDARD_ERRORS * found.D_stderr_cm2_per_s
 
 
 def test_too_few_events() -> None:
@@ -341,7 +381,7 @@ def test_errors(tmp_path: Path) -> None:
         diffusion_coefficient([good, replace(good, species="S")])
     with pytest.raises(LpsmdError, match=r"MSD goes up to a lag of 1\.0 ps, the fit window ends at 2\.0 ps; .*>= 0\.5"):
         diffusion_coefficient([msd_of(12 * TIME_PS[:101])])
-    with pytest.raises(LpsmdError, match=r"fit window 0\.08-0\.09 ps holds 2 lags, at least 3 are needed"):
+    with pytest.raises(LpsmdError, match=r"fit window 0\.08-0\.09 ps holds 2 lags, at least 4 are needed"):
         diffusion_coefficient([good], DiffusionOptions(fit_start_fraction=0.02, fit_end_fraction=0.0225))
     with pytest.raises(LpsmdError, match=r"MSD of Li is zero in the fit window: the atoms do not move"):
         diffusion_coefficient([msd_of(0 * TIME_PS)])
@@ -349,7 +389,7 @@ def test_errors(tmp_path: Path) -> None:
         diffusion_coefficient([good, good], frameworks=[framework_check(0 * TIME_PS)])
     with pytest.raises(LpsmdError, match=r"the fit window is 0\.5 to 0\.1 of the length, 0 < start < end <= 1"):
         DiffusionOptions(fit_start_fraction=0.5, fit_end_fraction=0.1)
-    with pytest.raises(LpsmdError, match=r"confidence is 95, a number between 0 and 1"):
+    with pytest.raises(LpsmdError, match=r"confidence is 95, a number from 0.01 to 0.999999"):
         DiffusionOptions(confidence=95)
     with pytest.raises(LpsmdError, match=r"hop_distance_A is 0\.0, a positive number is needed"):
         DiffusionOptions(hop_distance_A=0.0)

@@ -49,7 +49,10 @@ def test_caged_is_said_beyond_the_interval_only(exponent: float, half: float | N
         quality=0.5,
         dof=7,
     )
-    assert found.is_caged is caged
+    assert found.is_caged() is caged
+    # an interval of 0.1 around 1: a straight rise behind a large offset
+    assert found.is_caged(0.2) is False
+    assert found.is_caged(0.05) is caged
 
 
 @pytest.mark.parametrize(

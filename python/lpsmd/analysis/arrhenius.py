@@ -243,10 +243,10 @@ def read_arrhenius_point(path: str | os.PathLike[str]) -> ArrheniusPoint:
     try:
         values: Any = json.loads(Path(path).read_text(encoding="utf-8"))
         temperature_K, found = values["temperature_K"], values["diffusion"]
-        if found["options"]["estimator"] == "ols":
-            raise LpsmdError(f"{path}: is of estimator 'ols', whose error is wrong; one of the others is needed")
         if temperature_K is None:
             raise LpsmdError(f"{path}: found no temperature; write it with `lpsmd diffusion ... --temperature-K 500`")
+        if found["options"]["estimator"] == "ols":
+            raise LpsmdError(f"{path}: is of estimator 'ols', whose error is wrong; one of the others is needed")
         return ArrheniusPoint(
             label=str(path),
             species=str(found["species"]),

@@ -355,7 +355,7 @@ def conductivity_to_dict(found: Conductivity) -> dict[str, Any]:
 def _judge(diffusion: Diffusion, motion: Motion, slope: float, half: float | None) -> tuple[Verdict, str]:
     if diffusion.verdict is not Verdict.DIFFUSIVE:
         return diffusion.verdict, "as the single ions"
-    if motion.is_caged(diffusion.options.straightness_uncertainty):
+    if motion.is_caged():
         return Verdict.NOT_YET_DIFFUSIVE, f"collective motion caged, {motion.exponent_text}, 1 is needed"
     if motion.is_bent(diffusion.options.exponent_margin):
         return Verdict.NOT_YET_DIFFUSIVE, f"the collective MSD is not straight, {motion.straightness_text}"

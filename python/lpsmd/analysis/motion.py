@@ -50,10 +50,15 @@ class Motion:
     quality: float
     dof: float
 
-    def is_caged(self, uncertainty: float) -> bool:
-        """The exponent is nearer to that of a cage than to that of diffusion, and no straight rise shows behind it."""
+    def is_caged(self, uncertainty: float | None = None) -> bool:
+        """The exponent is nearer to that of a cage than to that of diffusion, beyond its interval.
+
+        With an uncertainty, an MSD that is surely straight behind its offset is none of a cage.
+        """
         half = self.exponent_half_interval
-        return half is not None and self.exponent + half < 0.5 and not self.is_surely_straight(uncertainty)
+        if half is None or self.exponent + half >= 0.5:
+            return False
+        return uncertainty is None or not self.is_surely_straight(uncertainty)
 
     def is_bent(self, margin: float) -> bool:
         """The MSD is not a straight line: beyond the 99 % interval of its exponent, and by more than a margin."""
