@@ -75,7 +75,7 @@ def flip_seeds(folder: Path) -> None:
     seeds = [(0, unwrapped), (0, images), (UNWRAP, wrapped), (TWO_CHUNKS, unwrapped)]
     for n, (option, (columns, rows)) in enumerate(seeds):
         second = 0 if option == TWO_CHUNKS else 1
-        text = frame(0, "0 15 5", columns, rows) + frame(second, "-5 10 -5", columns, rows)
+        text = frame(0, "0.0 15 5", columns, rows) + frame(second, "-5 10 -5", columns, rows)
         (folder / f"flip-{n}").write_bytes(bytes([option, 0x1F, 2]) + text.encode())
 
 
