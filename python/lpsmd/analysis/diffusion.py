@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpsmd.analysis.covariance import brownian_covariance, brownian_line_weights, lag_grid
-from lpsmd.analysis.estimators import Estimator, FitData, SlopeFit, fit_slope
+from lpsmd.analysis.estimators import Estimator, FitData, SlopeFit, brownian_fit, fit_slope, frames_per_ps
 from lpsmd.analysis.formats import read_trajectory
 from lpsmd.analysis.framework import (
     FrameworkCheck,
@@ -463,7 +463,7 @@ def window_scan(
     for start in np.linspace(earliest, 0.7 * end, n_starts):
         if not all(_can_be_fitted(msd, float(start), end) for msd in msds):
             continue
-        data = fit_data(msds, float(start), end, options)
+        data = fit_data(msds, float(start), end)
         fit = fit_slope(data)
         starts.append(float(data.time_ps[0]))
         values.append(fit.slope)
@@ -495,12 +495,12 @@ def _choose_window(
     for start, end in options.windows_ps(msds[0].duration_ps):
         if tried and not _can_be_fitted(msds[0], start, end):
             break
-        data = fit_data(msds, start, end, options)
+        data = fit_data(msds, start, end)
         if len(msds) > 1:
             covariance = None
             fit = fit_slope(data, options.estimator, confidence=options.confidence)
         else:
-            covariance, dof = _single_covariance(data, msds[0], blocks, options)
+            covariance, dof = _single_covariance(data, msds[0], blocks)
             fit = _single_fit(data, covariance, dof)
         motion = describe_motion(data, covariance=covariance, dof=fit.dof)
         tried.append((data, fit, motion))
@@ -515,7 +515,7 @@ def _choose_window(
     return (usable or tried)[0]
 
 
-def fit_data(msds: Sequence[Msd], start_ps: float, end_ps: float, options: DiffusionOptions) -> FitData:
+def fit_data(msds: Sequence[Msd], start_ps: float, end_ps: float) -> FitData:
     """At most 16 lags of the window, evenly spread, of every replica."""
     first = msds[0]
     window = _window(first, start_ps, end_ps)
@@ -602,16 +602,14 @@ def _analytic_covariance(data: FitData, n_atoms: int) -> NDArray[np.float64]:
     return covariance * 3.0 / n_atoms * (slope / 3.0) ** 2
 
 
-def _single_covariance(
-    data: FitData, msd: Msd, blocks: Sequence[Msd], options: DiffusionOptions
-) -> tuple[NDArray[np.float64], float]:
+def _single_covariance(data: FitData, msd: Msd, blocks: Sequence[Msd]) -> tuple[NDArray[np.float64], float]:
     """The covariance of one trajectory's MSD and the degrees of freedom of its scale; see `diffusion_coefficient`."""
     covariance = _analytic_covariance(data, msd.n_atoms)
     if not _usable(blocks):
         return covariance, math.inf
     same_lags(blocks)
     start, end = _BLOCK_OPTIONS.windows_ps(blocks[0].duration_ps)[0]
-    part = fit_data(blocks, start, end, options)
+    part = fit_data(blocks, start, end)
     weights = brownian_line_weights(part.lags, part.n_frames)[1]
     expected = float(weights @ _analytic_covariance(part, msd.n_atoms) @ weights)
     found = float((part.rows @ weights).var(ddof=1))
@@ -619,8 +617,5 @@ def _single_covariance(
 
 
 def _single_fit(data: FitData, covariance: NDArray[np.float64], dof: float) -> SlopeFit:
-    weights = brownian_line_weights(data.lags, data.n_frames)[1]
-    per_ps = float((data.lags[-1] - data.lags[0]) / (data.time_ps[-1] - data.time_ps[0]))
-    slopes = data.rows @ weights * per_ps
-    stderr = math.sqrt(float(weights @ covariance @ weights)) * per_ps
-    return SlopeFit(slope=float(slopes[0]), stderr=stderr, dof=dof, replicas=slopes)
+    weights = brownian_line_weights(data.lags, data.n_frames)[1] * frames_per_ps(data)
+    return replace(brownian_fit(data), stderr=math.sqrt(float(weights @ covariance @ weights)), dof=dof)

@@ -112,7 +112,7 @@ def brownian_fit(data: FitData, confidence: float = 0.95) -> SlopeFit:
     :math:`\bar s \pm t_{n-1} \, \mathrm{std}(s) / \sqrt n`.
     """
     per_frame = brownian_line_weights(data.lags, data.n_frames)[1]
-    return _from_replicas(data.rows @ per_frame * _frames_per_ps(data))
+    return _from_replicas(data.rows @ per_frame * frames_per_ps(data))
 
 
 def gls_fit(data: FitData, confidence: float = 0.95) -> SlopeFit:
@@ -129,12 +129,8 @@ def gls_fit(data: FitData, confidence: float = 0.95) -> SlopeFit:
     LpsmdError
         If the replicas are not more than three times the lags.
     """
-    n, m = data.rows.shape
-    if n <= REPLICAS_PER_LAG * m:
-        raise LpsmdError(
-            f"estimator 'gls': found {n} replicas for {m} lags, more than {REPLICAS_PER_LAG} for each lag are needed, "
-            f"{REPLICAS_PER_LAG * m + 1}: run more replicas, or use estimator 'brownian'"
-        )
+    _require_replicas(data, "gls")
+    n = len(data.rows)
     base = brownian_fit(data)
     residuals = data.rows @ _residual_basis(data.time_ps)
     design = np.column_stack([np.ones(n), residuals])
@@ -156,12 +152,7 @@ def wls_ice_fit(data: FitData, confidence: float = 0.95) -> SlopeFit:
     LpsmdError
         If the replicas are not more than three times the lags.
     """
-    n, m = data.rows.shape
-    if n <= REPLICAS_PER_LAG * m:
-        raise LpsmdError(
-            f"estimator 'wls-ice': found {n} replicas for {m} lags, more than {REPLICAS_PER_LAG} for each lag are "
-            f"needed, {REPLICAS_PER_LAG * m + 1}: run more replicas, or use estimator 'brownian'"
-        )
+    _require_replicas(data, "wls-ice")
     weights = line_weights(data.time_ps, np.diag(data.rows.var(axis=0, ddof=1)))[1]
     return _from_replicas(data.rows @ weights)
 
@@ -236,13 +227,24 @@ def jackknife(
     return student_interval(n * whole - (n - 1) * statistic(without), confidence)
 
 
+def _require_replicas(data: FitData, estimator: str) -> None:
+    """Refuse too few replicas for their own covariance to be of use."""
+    n, m = data.rows.shape
+    if n <= REPLICAS_PER_LAG * m:
+        raise LpsmdError(
+            f"estimator '{estimator}': found {n} replicas for {m} lags, more than {REPLICAS_PER_LAG} for each lag are "
+            f"needed, {REPLICAS_PER_LAG * m + 1}: run more replicas, or use estimator 'brownian'"
+        )
+
+
 def _from_replicas(slopes: NDArray[np.float64]) -> SlopeFit:
     n = len(slopes)
     stderr = float(slopes.std(ddof=1)) / math.sqrt(n) if n > 1 else None
     return SlopeFit(slope=float(slopes.mean()), stderr=stderr, dof=max(1, n - 1), replicas=slopes)
 
 
-def _frames_per_ps(data: FitData) -> float:
+def frames_per_ps(data: FitData) -> float:
+    """Frames in a ps, to turn slopes over frames into slopes over time."""
     return float((data.lags[-1] - data.lags[0]) / (data.time_ps[-1] - data.time_ps[0]))
 
 

@@ -26,7 +26,7 @@ def window_data(msds: Sequence[Msd], diffusion: Diffusion, curves: NDArray[np.fl
         raise LpsmdError(
             f"found {len(msds)} MSDs for a coefficient of {diffusion.n_replicas} replicas, the same ones are needed"
         )
-    data = fit_data(msds, diffusion.fit_start_ps, diffusion.fit_end_ps, diffusion.options)
+    data = fit_data(msds, diffusion.fit_start_ps, diffusion.fit_end_ps)
     chosen = np.searchsorted(msds[0].time_ps, data.time_ps)
     return replace(data, rows=curves[:, chosen])
 
