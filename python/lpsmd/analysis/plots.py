@@ -335,7 +335,7 @@ def save_diffusion_plot(
     sentence = (
         f"{found.verdict}: {found.reason}".replace("+-", "±").replace("Angstrom^2", "Å²").replace("Angstrom", "Å")
     )
-    figure.suptitle(heading + "\n" + textwrap.fill(sentence, 110), fontsize="medium")
+    figure.suptitle(heading + "\n" + textwrap.fill(sentence, 104), fontsize="medium")
     figure.savefig(os.fspath(path), dpi=dpi)
 
 
