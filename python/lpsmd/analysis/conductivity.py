@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import constants, stats
 
-from lpsmd.analysis.diffusion import CM2_PER_S_IN_A2_PER_PS, Diffusion
+from lpsmd.analysis.diffusion import D_CM2_PER_S_OF_SLOPE, Diffusion
 from lpsmd.analysis.estimators import jackknife
 from lpsmd.analysis.motion import Motion, describe_motion
 from lpsmd.analysis.msd import Msd
@@ -20,7 +20,6 @@ from lpsmd.analysis.text import format_with_error
 from lpsmd.analysis.verdict import Verdict
 from lpsmd.errors import LpsmdError
 
-_DIMENSIONS = 3
 _CM3_PER_A3 = 1e-24
 
 
@@ -182,19 +181,18 @@ def collective_diffusion(msds: Sequence[Msd], diffusion: Diffusion) -> Collectiv
             "found MSDs without collective_A2, needed for a collective coefficient: compute them anew from the dumps"
         )
     curves = np.array([msd.collective_A2 for msd in msds])
-    to_D = CM2_PER_S_IN_A2_PER_PS / (2 * _DIMENSIONS)
     fit = curve_slope(msds, diffusion, curves)
     half = fit.half_interval(diffusion.confidence)
-    tracer = to_D * replica_slopes(msds, diffusion, np.array([msd.msd_A2 for msd in msds]))
-    collective = to_D * fit.replicas
+    tracer = D_CM2_PER_S_OF_SLOPE * replica_slopes(msds, diffusion, np.array([msd.msd_A2 for msd in msds]))
+    collective = D_CM2_PER_S_OF_SLOPE * fit.replicas
     ratio, ratio_stderr, interval = ratio_of_means(tracer, collective, diffusion.confidence)
     motion = describe_motion(window_data(msds, diffusion, curves))
     verdict, reason = _judge(diffusion, motion, fit.slope, half)
     return CollectiveDiffusion(
         species=diffusion.species,
-        D_cm2_per_s=to_D * fit.slope,
-        D_stderr_cm2_per_s=None if fit.stderr is None else to_D * fit.stderr,
-        D_half_interval_cm2_per_s=None if half is None else to_D * half,
+        D_cm2_per_s=D_CM2_PER_S_OF_SLOPE * fit.slope,
+        D_stderr_cm2_per_s=None if fit.stderr is None else D_CM2_PER_S_OF_SLOPE * fit.stderr,
+        D_half_interval_cm2_per_s=None if half is None else D_CM2_PER_S_OF_SLOPE * half,
         D_replicas_cm2_per_s=tuple(float(value) for value in collective),
         haven_ratio=ratio,
         haven_ratio_stderr=ratio_stderr,
@@ -299,9 +297,8 @@ def check_conditions(*, temperature_K: float | None, charge_e: float) -> None:
     LpsmdError
         If the temperature is given and not positive, or the charge is zero.
     """
-    conductivity_per_D(n_ions=1, volume_A3=1.0, temperature_K=temperature_K or 300.0, charge_e=charge_e)
-    if temperature_K is not None:
-        conductivity_per_D(n_ions=1, volume_A3=1.0, temperature_K=temperature_K, charge_e=charge_e)
+    given_K = 300.0 if temperature_K is None else temperature_K
+    conductivity_per_D(n_ions=1, volume_A3=1.0, temperature_K=given_K, charge_e=charge_e)
 
 
 def ratio_of_means(

@@ -31,8 +31,8 @@ from lpsmd.errors import LpsmdError
 
 #: 1 Angstrom^2/ps = 1e-16 cm^2 / 1e-12 s
 CM2_PER_S_IN_A2_PER_PS = 1e-4
-#: Dimensions in the Einstein relation MSD = 2 d D t.
-_DIMENSIONS = 3
+#: D in cm^2/s of a slope in Angstrom^2/ps: the Einstein relation MSD = 2 d D t in three dimensions.
+D_CM2_PER_S_OF_SLOPE = CM2_PER_S_IN_A2_PER_PS / 6
 #: Lags below this many cannot be cut into an early and a late half.
 _MIN_LAGS_IN_WINDOW = 4
 #: Window starts tried where the first is not diffusive yet.
@@ -40,7 +40,7 @@ _N_STARTS = 5
 #: An exponent this near to 1 is straight, however small its interval; it moves the slope by some 4 %.
 _STRAIGHT = 0.05
 #: A single trajectory is cut into this many blocks of at least so many frames.
-N_BLOCKS = 8
+_N_BLOCKS = 8
 _MIN_FRAMES_IN_BLOCK = 40
 #: Options that `judge` takes as they are.
 _JUDGED = ("exponent_margin", "exponent_uncertainty", "straightness_uncertainty")
@@ -402,13 +402,12 @@ def diffusion_coefficient(
     )
     if frameworks is None:
         reason += "; the framework was not checked"
-    to_D = CM2_PER_S_IN_A2_PER_PS / (2 * _DIMENSIONS)
     return Diffusion(
         species=first.species,
-        D_cm2_per_s=slope * to_D,
-        D_stderr_cm2_per_s=None if fit.stderr is None else fit.stderr * to_D,
-        D_half_interval_cm2_per_s=None if half is None else half * to_D,
-        D_replicas_cm2_per_s=tuple(float(value) * to_D for value in fit.replicas),
+        D_cm2_per_s=slope * D_CM2_PER_S_OF_SLOPE,
+        D_stderr_cm2_per_s=None if fit.stderr is None else fit.stderr * D_CM2_PER_S_OF_SLOPE,
+        D_half_interval_cm2_per_s=None if half is None else half * D_CM2_PER_S_OF_SLOPE,
+        D_replicas_cm2_per_s=tuple(float(value) * D_CM2_PER_S_OF_SLOPE for value in fit.replicas),
         error_from=error_from,
         dof=fit.dof,
         confidence=options.confidence,
@@ -468,8 +467,7 @@ def window_scan(
         starts.append(float(data.time_ps[0]))
         values.append(fit.slope)
         errors.append(math.nan if fit.stderr is None else fit.stderr)
-    to_D = CM2_PER_S_IN_A2_PER_PS / (2 * _DIMENSIONS)
-    return np.array(starts), to_D * np.array(values), to_D * np.array(errors)
+    return np.array(starts), D_CM2_PER_S_OF_SLOPE * np.array(values), D_CM2_PER_S_OF_SLOPE * np.array(errors)
 
 
 def _refuse_copies(msds: Sequence[Msd], replicas: Sequence[Any]) -> None:
@@ -492,6 +490,7 @@ def _choose_window(
 ) -> tuple[FitData, SlopeFit, Motion]:
     """The earliest window whose motion is straight, else within the margin of it, else the first of all."""
     tried: list[tuple[FitData, SlopeFit, Motion]] = []
+    scale, dof = _block_scale(blocks)
     for start, end in options.windows_ps(msds[0].duration_ps):
         if tried and not _can_be_fitted(msds[0], start, end):
             break
@@ -500,7 +499,7 @@ def _choose_window(
             covariance = None
             fit = fit_slope(data, options.estimator, confidence=options.confidence)
         else:
-            covariance, dof = _single_covariance(data, msds[0], blocks)
+            covariance = _analytic_covariance(data, msds[0].n_atoms) * scale
             fit = _single_fit(data, covariance, dof)
         motion = describe_motion(data, covariance=covariance, dof=fit.dof)
         tried.append((data, fit, motion))
@@ -572,10 +571,10 @@ def _window(msd: Msd, start_ps: float, end_ps: float) -> NDArray[np.bool_]:
 
 def _blocks(trajectory: Trajectory) -> list[Trajectory]:
     """Successive parts of equal length; none where they would be too short."""
-    size = trajectory.n_frames // N_BLOCKS
+    size = trajectory.n_frames // _N_BLOCKS
     if size < _MIN_FRAMES_IN_BLOCK:
         return []
-    parts = [slice(k * size, (k + 1) * size) for k in range(N_BLOCKS)]
+    parts = [slice(k * size, (k + 1) * size) for k in range(_N_BLOCKS)]
     return [
         replace(
             trajectory,
@@ -602,18 +601,20 @@ def _analytic_covariance(data: FitData, n_atoms: int) -> NDArray[np.float64]:
     return covariance * 3.0 / n_atoms * (slope / 3.0) ** 2
 
 
-def _single_covariance(data: FitData, msd: Msd, blocks: Sequence[Msd]) -> tuple[NDArray[np.float64], float]:
-    """The covariance of one trajectory's MSD and the degrees of freedom of its scale; see `diffusion_coefficient`."""
-    covariance = _analytic_covariance(data, msd.n_atoms)
+def _block_scale(blocks: Sequence[Msd]) -> tuple[float, float]:
+    """Variance of the slopes of blocks over what the analytic covariance expects, and its degrees of freedom.
+
+    One, taken as exact, where there are no blocks to tell; see `diffusion_coefficient`.
+    """
     if not _usable(blocks):
-        return covariance, math.inf
+        return 1.0, math.inf
     same_lags(blocks)
     start, end = _BLOCK_OPTIONS.windows_ps(blocks[0].duration_ps)[0]
     part = fit_data(blocks, start, end)
     weights = brownian_line_weights(part.lags, part.n_frames)[1]
-    expected = float(weights @ _analytic_covariance(part, msd.n_atoms) @ weights)
+    expected = float(weights @ _analytic_covariance(part, blocks[0].n_atoms) @ weights)
     found = float((part.rows @ weights).var(ddof=1))
-    return covariance * (found / expected), len(blocks) - 1
+    return found / expected, len(blocks) - 1
 
 
 def _single_fit(data: FitData, covariance: NDArray[np.float64], dof: float) -> SlopeFit:
