@@ -12,7 +12,7 @@ from matplotlib import pyplot
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, MaxNLocator
+from matplotlib.ticker import FixedLocator, FormatStrFormatter, MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
@@ -87,7 +87,9 @@ def plot_exponent(result: ModelResult, *, ax: Axes | None = None) -> Axes:
         ax.annotate(
             name,
             (0.01, level),
+            xytext=(0, 2),
             xycoords=ax.get_yaxis_transform(),
+            textcoords="offset points",
             va="bottom",
             fontsize="small",
             color=_GREY,
@@ -106,8 +108,7 @@ def plot_exponent(result: ModelResult, *, ax: Axes | None = None) -> Axes:
         capsize=3,
         label=f"over the window: {_plus_minus(motion.exponent, motion.exponent_half_interval)}: {found.verdict}",
     )
-    ax.set_xscale("log")
-    ax.set_xlabel("time lag (ps)")
+    _log_time(ax)
     ax.set_ylabel(r"local exponent $\beta$ = d ln MSD / d ln t")
     low, high = (min(0.0, *exponents), max(1.0, *exponents)) if len(exponents) else (0.0, 1.0)
     ax.set_ylim(low - 0.12, high + 0.35)
@@ -209,8 +210,7 @@ def plot_alpha2(result: ModelResult, *, ax: Axes | None = None) -> Axes:
     if len(rows) > 1:
         error = rows.std(axis=0, ddof=1) / math.sqrt(len(rows))
         ax.fill_between(first.alpha2_time_ps, mean - error, mean + error, color=_COLOUR, alpha=0.15, linewidth=0)
-    ax.set_xscale("log")
-    ax.set_xlabel("time lag (ps)")
+    _log_time(ax)
     ax.set_ylabel(f"non-Gaussian parameter $\\alpha_2$ of {first.species}")
     return ax
 
@@ -374,6 +374,13 @@ def _draw_msd(ax: Axes, results: Sequence[ModelResult]) -> None:
     ax.set_ylabel(f"mean squared displacement of {species} (Å$^2$)")
     ax.set_xlim(left=0.0, right=max(float(result.msds[0].time_ps[-1]) for result in results))
     ax.set_ylim(bottom=0.0)
+
+
+def _log_time(ax: Axes) -> None:
+    """Times on a logarithmic axis as plain numbers."""
+    ax.set_xscale("log")
+    ax.xaxis.set_major_formatter(FormatStrFormatter("%g"))
+    ax.set_xlabel("time lag (ps)")
 
 
 def _value(result: ModelResult) -> str:

@@ -105,7 +105,10 @@ def diffusion_tensor(msds: Sequence[Msd], diffusion: Diffusion) -> DiffusionTens
     the eigenvalues of an isotropic tensor differ, so FA of a mean over n replicas is above zero by some
     :math:`1/\sqrt n`, whatever the motion. What is returned is therefore the root of the jackknifed
     :math:`\mathrm{FA}^2`, whose bias is :math:`1/n^2` (zero where that is negative), with the limits of its
-    interval alike. The interval is of use where the motion is anisotropic; near isotropy trust the test.
+    interval alike where the motion is anisotropic by the test below. Where it is not, the first-order error of
+    :math:`\mathrm{FA}^2` vanishes and the jackknife says nothing; the interval is then that of Scheffe, from 0 to
+    the norm of the deviator found plus the radius of the noise, :math:`(5 F_{5, 5(n-1)} s^2 / n)^{1/2}` with s^2 the
+    mean variance of its five parts.
 
     The test of isotropy looks at the five independent parts of the deviator in each replica, whose mean is zero
     for isotropic motion: Hotelling's T-squared, :math:`(n - 5) T^2 / (5 (n - 1)) \sim F_{5, n-5}`, from 12
@@ -138,6 +141,7 @@ def diffusion_tensor(msds: Sequence[Msd], diffusion: Diffusion) -> DiffusionTens
     along = np.einsum("ka,nab,kb->nk", axes, replicas, axes)
     squared, half = jackknife(parts, _squared_anisotropy, diffusion.confidence)
     probability, test = isotropy_test(replicas)
+    ruled_out = probability is not None and probability < 1.0 - diffusion.confidence
     stderr = _standard_error(replicas)
     student = float(stats.t.ppf(0.5 + diffusion.confidence / 2, max(1, len(msds) - 1)))
     along_stderr = _standard_error(along)
@@ -150,7 +154,7 @@ def diffusion_tensor(msds: Sequence[Msd], diffusion: Diffusion) -> DiffusionTens
         eigenvalues_half_interval_cm2_per_s=None if along_stderr is None else student * along_stderr,
         axes=axes,
         anisotropy=_root(squared),
-        anisotropy_interval=None if half is None else (_root(squared - half), _root(squared + half)),
+        anisotropy_interval=_anisotropy_interval(replicas, squared, half, ruled_out, diffusion.confidence),
         isotropy_probability=probability,
         isotropy_test=test,
         confidence=diffusion.confidence,
@@ -225,6 +229,24 @@ def _squared_anisotropy(means: NDArray[np.float64]) -> NDArray[np.float64]:
     norm = (tensors**2).sum(axis=(1, 2))
     found: NDArray[np.float64] = 1.5 * (_deviators(tensors) ** 2).sum(axis=1) / np.where(norm > 0.0, norm, 1.0)
     return found
+
+
+def _anisotropy_interval(
+    replicas: NDArray[np.float64], squared: float, half: float | None, ruled_out: bool, confidence: float
+) -> tuple[float, float] | None:
+    """Limits of the fractional anisotropy: the jackknife's where isotropy is ruled out, else Scheffe's."""
+    if half is None:
+        return None
+    if ruled_out:
+        return _root(squared - half), _root(squared + half)
+    n = len(replicas)
+    rows = _deviators(replicas)
+    mean = rows.mean(axis=0)
+    quantile = float(stats.f.ppf(confidence, _DEVIATOR, _DEVIATOR * (n - 1)))
+    radius = math.sqrt(quantile * float(rows.var(axis=0, ddof=1).sum()) / n)
+    norm = float(np.linalg.norm(replicas.mean(axis=0)))
+    farthest = float(np.linalg.norm(mean)) + radius
+    return 0.0, _root(1.5 * (farthest / norm) ** 2) if norm > 0.0 else 1.0
 
 
 def _root(squared: float) -> float:
