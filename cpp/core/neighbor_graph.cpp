@@ -17,21 +17,22 @@ GraphRules::GraphRules(std::vector<std::string> type_names, double cutoff_A) :
 GraphRules::GraphRules(std::vector<std::string> type_names, std::vector<double> pair_cutoff_A,
                        std::vector<int> max_neighbors) :
     type_names_(std::move(type_names)),
-    cutoff_squared_(std::move(pair_cutoff_A)),
     max_neighbors_(std::move(max_neighbors))
 {
   const std::size_t n = type_names_.size();
-  if (n == 0 || cutoff_squared_.size() != n * n)
-    throw Error("graph rules need one cutoff per pair of types: found " + std::to_string(cutoff_squared_.size()) +
+  if (n == 0 || pair_cutoff_A.size() != n * n)
+    throw Error("graph rules need one cutoff per pair of types: found " + std::to_string(pair_cutoff_A.size()) +
                 " for " + std::to_string(n) + " types");
   if (!max_neighbors_.empty() && max_neighbors_.size() != n)
     throw Error("graph rules need one neighbour limit per type: found " + std::to_string(max_neighbors_.size()) +
                 " for " + std::to_string(n) + " types");
-  for (double &cutoff : cutoff_squared_) {
+  for (std::size_t k = 0; k < n * n; ++k) {
+    const double cutoff = pair_cutoff_A[k];
     if (!(cutoff > 0.0) || !std::isfinite(cutoff))
       throw Error("a cutoff must be a positive number of Angstrom, found " + std::to_string(cutoff));
     max_cutoff_A_ = std::max(max_cutoff_A_, cutoff);
-    cutoff *= cutoff;
+    cutoff_squared_.push_back(cutoff * cutoff);
+    if (k % n == n - 1) cutoff_squared_.push_back(0.0);  // no distance is below it: unseen atoms need no branch
   }
 }
 
@@ -42,16 +43,33 @@ double GraphRules::cutoff_A(std::size_t type_i, std::size_t type_j) const
 
 const double *GraphRules::cutoff_squared_row(std::size_t type) const
 {
-  return cutoff_squared_.data() + type * type_names_.size();
+  return cutoff_squared_.data() + type * (type_names_.size() + 1);
 }
+
+namespace {
+
+std::string label(const AtomView &atoms, int atom)
+{
+  if (atoms.ids.empty()) return std::to_string(atom) + " (counted from 0)";
+  return "with ID " + std::to_string(atoms.ids[static_cast<std::size_t>(atom)]);
+}
+
+}  // namespace
 
 void NeighborGraph::reset(std::size_t capacity)
 {
   size_ = 0;
-  if (capacity <= centres_.size()) return;
-  centres_.resize(capacity);
-  neighbors_.resize(capacity);
-  vectors_.resize(3 * capacity);
+  make_room(capacity);
+}
+
+void NeighborGraph::make_room(std::size_t more)
+{
+  if (size_ + more <= centres_.size()) return;
+  const std::size_t needed = size_ == 0 ? more : std::max(size_ + more, 2 * centres_.size());
+  centres_.resize(needed);
+  neighbors_.resize(needed);
+  images_.resize(needed);
+  vectors_.resize(3 * needed);
 }
 
 void NeighborGraph::append_centre(const AtomView &atoms, const GraphRules &rules, int centre,
@@ -61,18 +79,13 @@ void NeighborGraph::append_centre(const AtomView &atoms, const GraphRules &rules
   const double *const x = atoms.positions;
   const double xi = x[3 * i], yi = x[3 * i + 1], zi = x[3 * i + 2];
   if (!std::isfinite(xi + yi + zi))  // no comparison below would notice: the atom would just lose its edges
-    throw Error("the position of atom " + std::to_string(centre) +
-                " (counted from 0) is not a finite number: the dynamics has exploded, or the structure is broken. "
+    throw Error("the position of atom " + label(atoms, centre) +
+                " is not a finite number: the dynamics has exploded, or the structure is broken. "
                 "Look at the last frames, and at the time step");
   const double *const cutoff_squared = rules.cutoff_squared_row(static_cast<std::size_t>(atoms.types[i]));
   const std::size_t first = size_;
 
-  if (size_ + candidates.size() > centres_.size()) {
-    const std::size_t needed = std::max(size_ + candidates.size(), 2 * centres_.size());
-    centres_.resize(needed);
-    neighbors_.resize(needed);
-    vectors_.resize(3 * needed);
-  }
+  make_room(candidates.size());
   // Written without a branch: each candidate is stored, the end only moves past those in range.
   std::size_t end = size_;
   for (const int candidate : candidates) {
@@ -80,6 +93,7 @@ void NeighborGraph::append_centre(const AtomView &atoms, const GraphRules &rules
     const double dx = x[3 * j] - xi, dy = x[3 * j + 1] - yi, dz = x[3 * j + 2] - zi;
     centres_[end] = atoms.owner[i];
     neighbors_[end] = atoms.owner[j];
+    images_[end] = static_cast<int>(j);
     vectors_[3 * end] = dx;
     vectors_[3 * end + 1] = dy;
     vectors_[3 * end + 2] = dz;
@@ -97,7 +111,7 @@ void NeighborGraph::check_counts(const AtomView &atoms, const GraphRules &rules,
   for (std::size_t t = 0; t < rules.type_count(); ++t) {
     if (type_counts_[t] <= rules.max_neighbors()[t]) continue;
     const auto centre_type = static_cast<std::size_t>(atoms.types[static_cast<std::size_t>(centre)]);
-    throw Error("atom " + std::to_string(centre) + " (" + rules.type_name(centre_type) + ", counted from 0) has " +
+    throw Error("atom " + label(atoms, centre) + " (" + rules.type_name(centre_type) + ") has " +
                 std::to_string(type_counts_[t]) + " neighbours of type " + rules.type_name(t) +
                 ", the model has room for " + std::to_string(rules.max_neighbors()[t]) +
                 " (its sel): the structure is denser than the model allows. Check it for overlapping atoms, "

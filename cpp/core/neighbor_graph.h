@@ -20,25 +20,36 @@ class GraphRules {
   GraphRules(std::vector<std::string> type_names, std::vector<double> pair_cutoff_A, std::vector<int> max_neighbors);
 
   std::size_t type_count() const { return type_names_.size(); }
+  /// Type of atoms that the model does not see: they have no edges.
+  std::size_t unseen_type() const { return type_names_.size(); }
   const std::string &type_name(std::size_t type) const { return type_names_[type]; }
   double max_cutoff_A() const { return max_cutoff_A_; }
   double cutoff_A(std::size_t type_i, std::size_t type_j) const;
-  /// Squared cutoffs of one centre type towards each neighbour type, [T] in Angstrom^2.
+  /// Squared cutoffs of one centre type towards each neighbour type, [T + 1] in Angstrom^2; 0 towards unseen atoms.
   const double *cutoff_squared_row(std::size_t type) const;
   std::span<const int> max_neighbors() const { return max_neighbors_; }
 
  private:
   std::vector<std::string> type_names_;
-  std::vector<double> cutoff_squared_;  // [T, T]
+  std::vector<double> cutoff_squared_;  // [T, T + 1]
   std::vector<int> max_neighbors_;      // [T] or empty
   double max_cutoff_A_ = 0.0;
 };
 
 /// Atoms as a neighbour list refers to them: `owner.size()` atoms of which some are periodic images.
 struct AtomView {
-  const double *positions;     ///< [n, 3] Angstrom
-  std::span<const int> types;  ///< [n] index into the model's types
-  std::span<const int> owner;  ///< [n] the real atom that an image stands for (itself if real)
+  const double *positions;                 ///< [n, 3] Angstrom
+  std::span<const int> types;              ///< [n] index into the model's types, or GraphRules::unseen_type
+  std::span<const int> owner;              ///< [n] the real atom that an image stands for (itself if real)
+  std::span<const std::int64_t> ids = {};  ///< [n] what messages call an atom; empty: its index
+};
+
+/// What a program of the model contract takes; see python/lpsmd/models/contract.py.
+struct ProgramInput {
+  std::span<const std::int64_t> centres, neighbors;  ///< [E] nodes; centres ascend
+  std::span<const double> vectors;                   ///< [E, 3] r_j - r_i, Angstrom
+  std::span<const std::int64_t> types;               ///< [N]
+  std::span<const double> weights;                   ///< [N] 1 where an energy counts, 0 where it only carries messages
 };
 
 /// Directed edges i -> j of all centres, in ascending order of the centre.
@@ -60,13 +71,17 @@ class NeighborGraph {
   std::size_t size() const { return size_; }
   std::span<const std::int64_t> centres() const { return {centres_.data(), size_}; }
   std::span<const std::int64_t> neighbors() const { return {neighbors_.data(), size_}; }
+  /// [E] the very atom or image at the end of each edge, of which `neighbors` is the owner.
+  std::span<const int> images() const { return {images_.data(), size_}; }
   /// [E, 3] flattened, r_j - r_i in Angstrom.
   std::span<const double> vectors() const { return {vectors_.data(), 3 * size_}; }
 
  private:
+  void make_room(std::size_t more);
   void check_counts(const AtomView &atoms, const GraphRules &rules, int centre, std::size_t first);
 
   std::vector<std::int64_t> centres_, neighbors_;
+  std::vector<int> images_;
   std::vector<double> vectors_;
   std::vector<int> type_counts_;  // scratch of check_counts
   std::size_t size_ = 0;

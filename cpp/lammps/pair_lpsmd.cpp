@@ -5,51 +5,43 @@
 #include "error.h"
 #include "force.h"
 #include "memory.h"
-#include "neigh_list.h"
 #include "neighbor.h"
 #include "universe.h"
 #include "update.h"
 #include "utils.h"
 
 #include <algorithm>
-#include <cmath>
-#include <numeric>
-#include <optional>
+#include <array>
 #include <string>
-#include <unordered_map>
 #include <vector>
 
-#include "core/edge_forces.h"
-#include "core/elements.h"
-#include "core/error.h"
 #include "core/text.h"
+#include "lammps/domain_model.h"
 #include "lammps/environment.h"
-#include "model/session.h"
+#include "lammps/restart_file.h"
 
 using namespace LAMMPS_NS;
 
-// Order of LAMMPS' virial components.
-static constexpr int kVoigt[6][2] = {{0, 0}, {1, 1}, {2, 2}, {0, 1}, {0, 2}, {1, 2}};
+// Order of LAMMPS' virial components; a centroid virial has all nine.
+static constexpr std::array<std::array<std::size_t, 2>, 9> kVoigt = {
+    {{0, 0}, {1, 1}, {2, 2}, {0, 1}, {0, 2}, {1, 2}, {1, 0}, {2, 0}, {2, 1}}};
 
 struct PairLpsmd::Impl {
-  lpsmd::DeviceChoice device;
-  bool check_masses = true;
-  std::optional<lpsmd::ModelSession> session;
-  std::optional<lpsmd::GraphRules> rules;
-  std::string model_path;
-  std::vector<int> model_type;  // model type of each LAMMPS type; index 0 unused
+  Impl(LAMMPS *lmp) : model(lmp, "pair_style lpsmd") {}
 
-  // Kept between steps, refreshed at each reneighbouring.
-  std::vector<int> owner;                 // owned atom that each atom, ghosts included, stands for
-  std::vector<int> types;                 // model type of each atom, ghosts included; of every step
-  std::vector<std::int64_t> owned_types;  // the same for owned atoms, as the model takes them
-  std::vector<double> weights;            // 1 for each owned atom
-  lpsmd::NeighborGraph graph;
+  lpsmd::ModelOptions options;
+  lpsmd::DomainModel model;
+  lpsmd::ModelRecord chosen;  // by pair_coeff or a restart; loaded at the next init where it is not yet
+  bool cost_is_logged = false;
+
+  // Without newton, what acts on ghosts is sent to their owners by us: `width` numbers for each atom.
+  std::vector<double> ghost_values;
+  std::size_t width = 3;
 };
 
 /* ---------------------------------------------------------------------- */
 
-PairLpsmd::PairLpsmd(LAMMPS *host) : Pair(host), impl_(std::make_unique<Impl>())
+PairLpsmd::PairLpsmd(LAMMPS *host) : Pair(host), impl_(std::make_unique<Impl>(host))
 {
   if (std::string(update->unit_style) != "metal")
     error->all(FLERR,
@@ -57,32 +49,36 @@ PairLpsmd::PairLpsmd(LAMMPS *host) : Pair(host), impl_(std::make_unique<Impl>())
                "Put 'units metal' at the top of the input",
                update->unit_style);
   single_enable = 0;
-  restartinfo = 0;
+  restartinfo = 1;
   one_coeff = 1;
   manybody_flag = 1;
+  ghostneigh = 1;  // cutghost is ours to set; lists of ghosts are asked for where they are needed
   // Forces of images are folded onto their owners, so the sum over f.r would miss the cell vectors.
   no_virial_fdotr_compute = 1;
+  comm_reverse_off = kVoigt.size();
+  // Known once there is a model; pair hybrid asks before, and then does without.
   centroidstressflag = CENTROID_NOTAVAIL;
 }
 
 PairLpsmd::~PairLpsmd()
 {
-  if (allocated) {
-    memory->destroy(setflag);
-    memory->destroy(cutsq);
-  }
+  if (!allocated) return;
+  memory->destroy(setflag);
+  memory->destroy(cutsq);
+  memory->destroy(cutghost);
 }
 
-/* ---------------------------------------------------------------------- */
+/* ----------------------------------------------------------------------
+   pair_style lpsmd device auto masses check elements once
+------------------------------------------------------------------------- */
 
 void PairLpsmd::settings(int narg, char **arg)
 {
-  static const std::vector<std::string> options = {"device", "masses"};
-  static const std::vector<std::string> mass_choices = {"check", "ignore"};
+  static const std::vector<std::string> options = {"device", "masses", "elements"};
   // LAMMPS calls this again on the living style when pair_style is repeated.
   if (allocated) forget_model();
-  impl_->device = {"auto", lpsmd::local_rank(universe->iworld + comm->me)};
-  impl_->check_masses = true;
+  impl_->options = {};
+  impl_->options.device.local_rank = lpsmd::local_rank(universe->iworld + comm->me);
 
   for (int k = 0; k < narg; k += 2) {
     const std::string option = arg[k];
@@ -91,13 +87,15 @@ void PairLpsmd::settings(int narg, char **arg)
                  lpsmd::nearest_word(option, options), lpsmd::join(options));
     if (k + 1 == narg) error->all(FLERR, k, "pair_style lpsmd: option '{}' needs a value", option);
     const std::string value = arg[k + 1];
-    if (option == "device") {
-      impl_->device.request = value;
-    } else if (std::find(mass_choices.begin(), mass_choices.end(), value) == mass_choices.end()) {
-      error->all(FLERR, k + 1, "pair_style lpsmd: masses is '{}', needs one of: {}", value, lpsmd::join(mass_choices));
-    } else {
-      impl_->check_masses = value == "check";
-    }
+    const auto chooses = [&](const std::string &first, const std::string &second) {
+      const std::vector<std::string> choices = {first, second};
+      if (value != first && value != second)
+        error->all(FLERR, k + 1, "pair_style lpsmd: {} is '{}', needs one of: {}", option, value, lpsmd::join(choices));
+      return value == first;
+    };
+    if (option == "device") impl_->options.device.request = value;
+    if (option == "masses") impl_->options.check_masses = chooses("check", "ignore");
+    if (option == "elements") impl_->options.shared_elements = chooses("shared", "once");
   }
 }
 
@@ -113,34 +111,30 @@ void PairLpsmd::coeff(int narg, char **arg)
   if (narg != 3 + n)
     error->all(FLERR, "pair_coeff names {} elements, this simulation has {} atom types: name one for each, in order",
                narg - 3, n);
+  const std::vector<std::string> named(arg + 3, arg + narg);
+  const auto unseen = std::find(named.begin(), named.end(), "NULL");
+  if (unseen != named.end() && force->pair == this)
+    error->all(
+        FLERR,
+        "pair_style lpsmd: atom type {} is NULL, so nothing acts on it: name its element, or leave it to another "
+        "style with 'pair_style hybrid'",
+        unseen - named.begin() + 1);
 
   // Nothing of an earlier model may survive a failure: LAMMPS then asks for pair_coeff again.
   forget_model();
-  load_model(lpsmd::resolve_model(arg[2]));
-  const auto &names = impl_->session->passport().type_names;
-  for (int type = 1; type <= n; ++type) {
-    const std::string element = arg[2 + type];
-    const auto found = std::find(names.begin(), names.end(), element);
-    if (found == names.end())
-      error->all(FLERR, 2 + type, "atom type {} is '{}', which model {} does not know; did you mean '{}'? It knows: {}",
-                 type, element, impl_->model_path, lpsmd::nearest_word(element, names), lpsmd::join(names));
-    impl_->model_type[type] = static_cast<int>(found - names.begin());
-  }
+  impl_->chosen = lpsmd::named_model(arg[2], named);
+  load_model();
   for (int i = 1; i <= n; ++i)
-    for (int j = 1; j <= n; ++j) setflag[i][j] = 1;
-  log_model();
+    for (int j = 1; j <= n; ++j) setflag[i][j] = impl_->model.sees(i) && impl_->model.sees(j);
 }
 
-void PairLpsmd::load_model(const std::string &path)
+void PairLpsmd::load_model()
 {
-  impl_->model_path = path;
-  lpsmd::ModelSession::set_thread_count(comm->nthreads);
-  try {
-    impl_->session = lpsmd::ModelSession::load(path, impl_->device);
-    impl_->rules = impl_->session->passport().graph_rules();
-  } catch (const std::exception &problem) {
-    error->all(FLERR, 2, problem.what());
-  }
+  impl_->model.load(impl_->chosen, impl_->options);
+  impl_->model.log_model();
+  // An edge's virial goes to the atom whose displacement it answers to. Energies of message-passing models answer
+  // to atoms beyond their edges, which the contract, a sum over centres, does not tell apart.
+  centroidstressflag = impl_->model.passport().local && force->pair == this ? CENTROID_AVAIL : CENTROID_NOTAVAIL;
 }
 
 void PairLpsmd::forget_model()
@@ -149,23 +143,7 @@ void PairLpsmd::forget_model()
   const int n = atom->ntypes;
   for (int i = 1; i <= n; ++i)
     for (int j = 1; j <= n; ++j) setflag[i][j] = 0;
-  impl_->session.reset();
-  impl_->rules.reset();
-  impl_->model_type.assign(n + 1, -1);
-}
-
-void PairLpsmd::log_model()
-{
-  if (comm->me != 0) return;
-  const lpsmd::Passport &passport = impl_->session->passport();
-  utils::logmesg(lmp,
-                 "pair_style lpsmd: {} ({}, {}, {}), cutoff {:.4g} A, {} message-passing layer(s), on {}; "
-                 "reference frame reproduced to {:.1e} eV/A\n",
-                 impl_->model_path, passport.architecture, passport.functional, passport.dtype, passport.cutoff_A,
-                 passport.layers, impl_->session->device_description(), impl_->session->self_test_error_eV_per_A());
-  if (impl_->session->on_gpu() && impl_->device.local_rank >= lpsmd::ModelSession::gpu_count())
-    error->warning(FLERR, "process {} of this node shares a GPU with another: {} GPU(s) are visible",
-                   impl_->device.local_rank, lpsmd::ModelSession::gpu_count());
+  impl_->model.forget();
 }
 
 void PairLpsmd::allocate()
@@ -174,45 +152,36 @@ void PairLpsmd::allocate()
   const int n = atom->ntypes + 1;
   memory->create(setflag, n, n, "pair:setflag");
   memory->create(cutsq, n, n, "pair:cutsq");
+  memory->create(cutghost, n, n, "pair:cutghost");
 }
 
 /* ---------------------------------------------------------------------- */
 
 void PairLpsmd::init_style()
 {
-  if (comm->nprocs > 1)
-    error->all(FLERR,
-               "pair_style lpsmd runs on one MPI rank per simulation for now, found {}. Run it with "
-               "'mpirun -np 1', or run {} replicas side by side with -partition {}x1",
-               comm->nprocs, comm->nprocs, comm->nprocs);
-  if (!atom->tag_enable) error->all(FLERR, "pair_style lpsmd needs atom IDs: remove 'atom_modify id no'");
-  if (impl_->check_masses) check_masses();
-  lpsmd::ModelSession::set_thread_count(comm->nthreads);
-  neighbor->add_request(this, NeighConst::REQ_FULL);
+  if (!impl_->model.loaded()) load_model();
+  impl_->model.check_simulation();
+  const bool layers = impl_->model.needs_ghost_layers();
+  neighbor->add_request(this, layers ? NeighConst::REQ_FULL | NeighConst::REQ_GHOST : NeighConst::REQ_FULL);
+  if (layers) reach_for_ghosts();
 }
 
-/// Masses tell when elements are named in another order than the types of the data file.
-void PairLpsmd::check_masses() const
+/// Asked for at every init, since 'comm_modify cutoff' may have come in between.
+void PairLpsmd::reach_for_ghosts()
 {
-  // Rounded masses and 6Li pass; P and S, the closest of the elements at hand, are 1.09 apart.
-  constexpr double allowed = 0.95;
-  const auto &names = impl_->session->passport().type_names;
-  for (int type = 1; type <= atom->ntypes; ++type) {
-    if (!atom->mass || !atom->mass_setflag[type]) continue;
-    const std::string &element = names[impl_->model_type[type]];
-    const auto expected = lpsmd::atomic_mass(element);
-    if (!expected || std::abs(atom->mass[type] - *expected) <= allowed) continue;
-    error->all(
-        FLERR,
-        "pair_coeff maps atom type {} to {} (mass {:.4g}), but its mass is {:.4g}, that of {}. Name the elements "
-        "in the order of the atom types, or set 'pair_style lpsmd masses ignore' for unusual masses",
-        type, element, *expected, atom->mass[type], lpsmd::element_of_mass(atom->mass[type]));
-  }
+  const double needed = impl_->model.ghost_cutoff_A();
+  comm->cutghostuser = std::max(comm->cutghostuser, needed);
+  impl_->cost_is_logged = false;
+  if (comm->me != 0) return;
+  utils::logmesg(lmp, "pair_style lpsmd: {} ranks take ghosts within {:.4g} A ({} layers x {:.4g} A and the skin)\n",
+                 comm->nprocs, needed, impl_->model.passport().layers, impl_->model.passport().cutoff_A);
 }
 
 double PairLpsmd::init_one(int i, int j)
 {
-  return impl_->rules->cutoff_A(impl_->model_type[i], impl_->model_type[j]);
+  const double cutoff = impl_->model.cutoff_A(i, j);
+  cutghost[i][j] = cutghost[j][i] = cutoff;
+  return cutoff;
 }
 
 /* ---------------------------------------------------------------------- */
@@ -220,95 +189,129 @@ double PairLpsmd::init_one(int i, int j)
 void PairLpsmd::compute(int eflag, int vflag)
 {
   ev_init(eflag, vflag);
-  if (neighbor->ago == 0 || impl_->owner.size() != static_cast<std::size_t>(atom->nlocal + atom->nghost)) find_owners();
-  find_types();
-  // One rank: what it meets alone, all meet.
-  try {
-    build_graph();
-    impl_->session->evaluate(impl_->graph, impl_->owned_types, impl_->weights);
-  } catch (const std::exception &problem) {
-    error->one(FLERR, "step {}: {}", update->ntimestep, problem.what());
-  }
-
-  const auto owned = static_cast<std::size_t>(atom->nlocal);
-  const lpsmd::Matrix3 strain_derivative =
-      lpsmd::add_forces(impl_->graph, impl_->session->edge_gradients(), {owned ? atom->f[0] : nullptr, 3 * owned});
-  const auto energies = impl_->session->atom_energies();
-  const double energy = std::accumulate(energies.begin(), energies.end(), 0.0);
-  check_finite(energy, strain_derivative);
-  if (eflag_global) eng_vdwl += energy;
+  lpsmd::DomainModel &model = impl_->model;
+  lpsmd::Matrix3 strain_derivative{};
+  on_all_atoms(atom->f, 3, [&](std::span<double> forces) { strain_derivative = model.evaluate(list, forces); });
+  if (eflag_global) eng_vdwl += model.energy_eV();
   if (vflag_global)
-    for (int k = 0; k < 6; ++k) virial[k] -= strain_derivative[kVoigt[k][0]][kVoigt[k][1]];
-  if (eflag_atom || vflag_atom) tally_atoms();
+    for (std::size_t k = 0; k < 6; ++k) virial[k] -= strain_derivative[kVoigt[k][0]][kVoigt[k][1]];
+  if (eflag_atom) tally_atom_energies();
+  if (vflag_atom) on_all_atoms(vatom, 6, [&](std::span<double> rows) { tally_edge_virials<6>(rows); });
+  if (cvflag_atom) on_all_atoms(cvatom, 9, [&](std::span<double> rows) { tally_edge_virials<9>(rows); });
+  if (!impl_->cost_is_logged && model.needs_ghost_layers()) log_cost();
 }
 
-/// A network far outside its training data may answer NaN; nothing later would notice.
-void PairLpsmd::check_finite(double energy, const std::array<std::array<double, 3>, 3> &strain_derivative) const
+/// Lets `add` add to the rows of all atoms. LAMMPS sends what acts on ghosts to their owners; without newton it does
+/// not, and we do. On a single rank all ghosts are folded already.
+template <typename Add> void PairLpsmd::on_all_atoms(double **array, std::size_t width, const Add &add)
 {
-  double sum = energy;
-  for (const auto &row : strain_derivative)
-    for (const double value : row) sum += value;
-  if (!std::isfinite(sum))
-    error->one(FLERR,
-               "step {}: model {} gave an energy or forces that are not finite numbers: the structure has left what it "
-               "was trained on. Look at the last frames, and at the time step",
-               update->ntimestep, impl_->model_path);
+  const auto owned = static_cast<std::size_t>(atom->nlocal), all = owned + static_cast<std::size_t>(atom->nghost);
+  if (all == 0) return add({});
+  if (force->newton_pair || comm->nprocs == 1) return add({array[0], width * all});
+  auto &values = impl_->ghost_values;
+  impl_->width = width;
+  values.assign(width * all, 0.0);
+  add(values);
+  comm->reverse_comm(this, static_cast<int>(width));
+  for (std::size_t k = 0; k < width * owned; ++k) array[0][k] += values[k];
 }
 
-/// The owned atom behind each ghost: on one rank every ghost is an image of an owned atom.
-void PairLpsmd::find_owners()
+int PairLpsmd::pack_reverse_comm(int n, int first, double *buffer)
 {
-  const int owned = atom->nlocal, all = owned + atom->nghost;
-  std::unordered_map<tagint, int> index;
-  index.reserve(owned);
-  for (int i = 0; i < owned; ++i) index[atom->tag[i]] = i;
-  impl_->owner.resize(all);
-  for (int i = 0; i < all; ++i) impl_->owner[i] = i < owned ? i : index.at(atom->tag[i]);
-  impl_->weights.assign(owned, 1.0);
+  const std::size_t width = impl_->width;
+  std::copy_n(impl_->ghost_values.data() + width * static_cast<std::size_t>(first), width * static_cast<std::size_t>(n),
+              buffer);
+  return n * static_cast<int>(width);
 }
 
-/// At every step: fixes that exchange species change types between two neighbour lists.
-void PairLpsmd::find_types()
+void PairLpsmd::unpack_reverse_comm(int n, int *atoms, double *buffer)
 {
-  const int owned = atom->nlocal, all = owned + atom->nghost;
-  impl_->types.resize(all);
-  for (int i = 0; i < all; ++i) impl_->types[i] = impl_->model_type[atom->type[i]];
-  impl_->owned_types.assign(impl_->types.begin(), impl_->types.begin() + owned);
+  const std::size_t width = impl_->width;
+  for (int k = 0; k < n; ++k)
+    for (std::size_t c = 0; c < width; ++c)
+      impl_->ghost_values[width * static_cast<std::size_t>(atoms[k]) + c] += *buffer++;
 }
 
-void PairLpsmd::build_graph()
+void PairLpsmd::tally_atom_energies()
 {
-  const lpsmd::AtomView atoms{atom->nlocal ? atom->x[0] : nullptr, impl_->types, impl_->owner};
-  std::size_t candidates = 0;
-  for (int k = 0; k < list->inum; ++k) candidates += list->numneigh[list->ilist[k]];
-  impl_->graph.reset(candidates);
-  for (int k = 0; k < list->inum; ++k) {
-    const int i = list->ilist[k];
-    impl_->graph.append_centre(atoms, *impl_->rules, i,
-                               {list->firstneigh[i], static_cast<std::size_t>(list->numneigh[i])}, NEIGHMASK);
+  const auto atoms = impl_->model.graph().owned_atoms();
+  const auto energies = impl_->model.atom_energies();
+  for (std::size_t k = 0; k < atoms.size(); ++k) eatom[atoms[k]] += energies[k];
+}
+
+/// The virial of an edge, -r (x) g, goes wholly to its neighbour: for a local model that makes the heat flux right
+/// (doi:10.1103/PhysRevB.92.094301, eq. 22).
+template <std::size_t Width> void PairLpsmd::tally_edge_virials(std::span<double> rows)
+{
+  const auto &edges = impl_->model.graph().edges();
+  const auto neighbors = edges.neighbors();
+  const auto r = edges.vectors();
+  const auto g = impl_->model.edge_gradients();
+  for (std::size_t e = 0; e < edges.size(); ++e) {
+    double *const row = &rows[Width * static_cast<std::size_t>(neighbors[e])];
+    for (std::size_t k = 0; k < Width; ++k) row[k] -= r[3 * e + kVoigt[k][0]] * g[3 * e + kVoigt[k][1]];
   }
 }
 
-/// Energy per atom; the virial of an edge goes to its neighbour j, whose displacement it answers to.
-void PairLpsmd::tally_atoms()
+/// What several ranks cost a message-passing model: the edges of ghosts are evaluated by each rank that needs them.
+void PairLpsmd::log_cost()
 {
-  if (eflag_atom) {
-    const auto energies = impl_->session->atom_energies();
-    for (int i = 0; i < atom->nlocal; ++i) eatom[i] += energies[i];
-  }
-  if (!vflag_atom) return;
-  const auto neighbors = impl_->graph.neighbors();
-  const auto r = impl_->graph.vectors();
-  const auto g = impl_->session->edge_gradients();
-  for (std::size_t e = 0; e < impl_->graph.size(); ++e) {
-    for (int k = 0; k < 6; ++k) vatom[neighbors[e]][k] -= r[3 * e + kVoigt[k][0]] * g[3 * e + kVoigt[k][1]];
-  }
+  impl_->cost_is_logged = true;
+  const auto &graph = impl_->model.graph();
+  std::array<double, 2> edges = {static_cast<double>(graph.owned_edge_count()),
+                                 static_cast<double>(graph.edges().size())};
+  MPI_Allreduce(MPI_IN_PLACE, edges.data(), 2, MPI_DOUBLE, MPI_SUM, world);
+  if (comm->me == 0 && edges[0] > 0.0)
+    utils::logmesg(lmp, "pair_style lpsmd: {} ranks evaluate {} edges, one rank would {}: {:.3g} times the work\n",
+                   comm->nprocs, edges[1], edges[0], edges[1] / edges[0]);
 }
 
 double PairLpsmd::memory_usage()
 {
-  return Pair::memory_usage() + 40.0 * static_cast<double>(impl_->graph.size()) +
-         24.0 * static_cast<double>(impl_->owner.size());
+  return Pair::memory_usage() + impl_->model.memory_bytes() + 8.0 * static_cast<double>(impl_->ghost_values.capacity());
+}
+
+/* ----------------------------------------------------------------------
+   A restart holds the settings, and which model it was: its name, path and hash. It is loaded at the next init, so
+   that a restart whose model is gone or changed can still be read, and given another one by pair_coeff.
+------------------------------------------------------------------------- */
+
+void PairLpsmd::write_restart(FILE *file)
+{
+  write_restart_settings(file);
+  const lpsmd::ModelRecord &record = impl_->model.loaded() ? impl_->model.record() : impl_->chosen;
+  std::vector<std::string> texts = {record.name, record.path, record.sha256};
+  texts.insert(texts.end(), record.elements.begin(), record.elements.end());
+  lpsmd::write_texts(file, texts);
+}
+
+void PairLpsmd::read_restart(FILE *file)
+{
+  read_restart_settings(file);
+  forget_model();
+  const auto texts = lpsmd::read_texts(lmp, file);
+  if (texts.size() != 3 + static_cast<std::size_t>(atom->ntypes)) return;  // written before any pair_coeff
+  impl_->chosen = {texts[0], texts[1], texts[2], {texts.begin() + 3, texts.end()}};
+  for (int i = 1; i <= atom->ntypes; ++i)
+    for (int j = 1; j <= atom->ntypes; ++j) setflag[i][j] = 1;
+}
+
+void PairLpsmd::write_restart_settings(FILE *file)
+{
+  const lpsmd::ModelOptions &options = impl_->options;
+  lpsmd::write_texts(file, {options.device.request, options.check_masses ? "check" : "ignore",
+                            options.shared_elements ? "shared" : "once"});
+}
+
+void PairLpsmd::read_restart_settings(FILE *file)
+{
+  auto texts = lpsmd::read_texts(lmp, file);
+  if (texts.size() != 3)
+    error->all(FLERR, "pair_style lpsmd: the restart file was written by another version of lpsmd");
+  std::array<std::string, 6> words = {"device", texts[0], "masses", texts[1], "elements", texts[2]};
+  std::array<char *, 6> arguments{};
+  std::ranges::transform(words, arguments.begin(), [](std::string &word) { return word.data(); });
+  settings(static_cast<int>(arguments.size()), arguments.data());
 }
 
 /* ---------------------------------------------------------------------- */

@@ -1,5 +1,5 @@
 /* -*- c++ -*- ----------------------------------------------------------
-   pair_style lpsmd: force fields exported by lpsmd, run through ModelSession.
+   pair_style lpsmd: force fields exported by lpsmd, run through DomainModel.
 ------------------------------------------------------------------------- */
 
 #ifndef LMP_PAIR_LPSMD_H
@@ -7,9 +7,9 @@
 
 #include "pair.h"
 
-#include <array>
+#include <cstddef>
 #include <memory>
-#include <string>
+#include <span>
 
 namespace LAMMPS_NS {
 
@@ -23,6 +23,14 @@ class PairLpsmd : public Pair {
   void init_style() override;
   double init_one(int, int) override;
   void compute(int, int) override;
+
+  void write_restart(FILE *) override;
+  void read_restart(FILE *) override;
+  void write_restart_settings(FILE *) override;
+  void read_restart_settings(FILE *) override;
+
+  int pack_reverse_comm(int, int, double *) override;
+  void unpack_reverse_comm(int, int *, double *) override;
   double memory_usage() override;
 
  private:
@@ -30,15 +38,13 @@ class PairLpsmd : public Pair {
   std::unique_ptr<Impl> impl_;
 
   void allocate();
-  void load_model(const std::string &path);
   void forget_model();
-  void log_model();
-  void check_masses() const;
-  void check_finite(double energy, const std::array<std::array<double, 3>, 3> &strain_derivative) const;
-  void find_owners();
-  void find_types();
-  void build_graph();
-  void tally_atoms();
+  void load_model();
+  void reach_for_ghosts();
+  template <typename Add> void on_all_atoms(double **array, std::size_t width, const Add &add);
+  void tally_atom_energies();
+  template <std::size_t Width> void tally_edge_virials(std::span<double> rows);
+  void log_cost();
 };
 
 }  // namespace LAMMPS_NS

@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "core/domain_graph.h"
 #include "core/neighbor_graph.h"
 
 namespace lpsmd {
@@ -36,6 +37,7 @@ struct Passport {
 
   /// Edges as this model wants them.
   GraphRules graph_rules() const { return {type_names, pair_cutoff_A, max_neighbors}; }
+  Reach reach() const { return {local ? 1 : layers, local}; }
 };
 
 /// @throws Error naming `file` and what is missing or of another schema.

@@ -6,9 +6,11 @@
 #include <torch/torch.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <filesystem>
 #include <mutex>
+#include <new>
 #include <utility>
 
 #include "core/edge_forces.h"
@@ -81,6 +83,15 @@ std::string reason(const std::exception &error)
   return torch_error ? torch_error->what_without_backtrace() : error.what();
 }
 
+/// Programs throw their own kinds of exceptions around the allocator's: only the text tells.
+bool is_out_of_memory(const std::exception &error)
+{
+  if (dynamic_cast<const std::bad_alloc *>(&error)) return true;
+  const std::string text = error.what();
+  return std::ranges::any_of(std::array{"out of memory", "can't allocate memory", "not enough memory"},
+                             [&](const char *sign) { return text.find(sign) != std::string::npos; });
+}
+
 /// Shapes differ from step to step: kernels must be specialised for none of them.
 void allow_dynamic_shapes()
 {
@@ -100,15 +111,16 @@ struct ModelSession::Backend {
   torch::Tensor atom_energies, edge_gradients;
   double self_test_error = 0.0;
 
-  void run(const NeighborGraph &graph, std::span<const std::int64_t> types, std::span<const double> weights)
+  void run(const ProgramInput &input)
   {
-    const auto centres = tensor_view(graph.centres(), torch::kInt64, device);
-    const auto neighbors = tensor_view(graph.neighbors(), torch::kInt64, device);
-    const auto outputs = program
-                             .forward({tensor_view(graph.vectors(), torch::kFloat64, device).view({-1, 3}),
-                                       torch::stack({centres, neighbors}), tensor_view(types, torch::kInt64, device),
-                                       tensor_view(weights, torch::kFloat64, device)})
-                             .toTuple();
+    const auto centres = tensor_view(input.centres, torch::kInt64, device);
+    const auto neighbors = tensor_view(input.neighbors, torch::kInt64, device);
+    const auto outputs =
+        program
+            .forward({tensor_view(input.vectors, torch::kFloat64, device).view({-1, 3}),
+                      torch::stack({centres, neighbors}), tensor_view(input.types, torch::kInt64, device),
+                      tensor_view(input.weights, torch::kFloat64, device)})
+            .toTuple();
     const auto to_host = [&](std::size_t k) {
       return outputs->elements()[k].toTensor().detach().to(torch::kCPU, torch::kFloat64).contiguous();
     };
@@ -181,26 +193,31 @@ void ModelSession::set_thread_count(int threads)
   if (threads != at::get_num_threads()) at::set_num_threads(threads);
 }
 
-void ModelSession::evaluate(const NeighborGraph &graph, std::span<const std::int64_t> types,
-                            std::span<const double> weights)
+void ModelSession::evaluate(const ProgramInput &input)
 {
-  if (types.empty()) {  // some programs cannot reshape nothing
+  const std::size_t atoms = input.types.size(), edges = input.centres.size();
+  if (atoms == 0) {  // some programs cannot reshape nothing
     backend_->atom_energies = torch::empty({0}, torch::kFloat64);
     backend_->edge_gradients = torch::empty({0, 3}, torch::kFloat64);
     return;
   }
+  const std::string size = std::to_string(atoms) + " atoms and " + std::to_string(edges) + " edges";
   try {
-    backend_->run(graph, types, weights);
+    backend_->run(input);
   } catch (const std::exception &error) {
-    throw Error("the model's program failed on " + backend_->device.str() + " for " + std::to_string(types.size()) +
-                " atoms and " + std::to_string(graph.size()) + " edges: " + reason(error));
+    if (is_out_of_memory(error))
+      throw Error("out of memory on " + backend_->device.str() + " for " + size +
+                  ": use more or larger devices (more ranks share the atoms among them), fewer replicas on each, or a "
+                  "smaller cell (" +
+                  reason(error) + ")");
+    throw Error("the model's program failed on " + backend_->device.str() + " for " + size + ": " + reason(error));
   }
-  if (static_cast<std::size_t>(backend_->atom_energies.numel()) != types.size() ||
-      static_cast<std::size_t>(backend_->edge_gradients.numel()) != 3 * graph.size())
-    throw Error("the model gave " + std::to_string(backend_->atom_energies.numel()) + " energies and " +
-                std::to_string(backend_->edge_gradients.numel()) + " gradient components for " +
-                std::to_string(types.size()) + " atoms and " + std::to_string(graph.size()) +
-                " edges: it breaks the model contract; export it again");
+  if (static_cast<std::size_t>(backend_->atom_energies.numel()) == atoms &&
+      static_cast<std::size_t>(backend_->edge_gradients.numel()) == 3 * edges)
+    return;
+  throw Error("the model gave " + std::to_string(backend_->atom_energies.numel()) + " energies and " +
+              std::to_string(backend_->edge_gradients.numel()) + " gradient components for " + size +
+              ": it breaks the model contract; export it again");
 }
 
 std::span<const double> ModelSession::atom_energies() const
@@ -222,7 +239,8 @@ void ModelSession::self_test(const std::string &path)
   const std::vector<std::int64_t> types(frame.types.begin(), frame.types.end());
   const std::vector<double> weights(types.size(), 1.0);
   try {
-    for (int call = 0; call < kWarmUpCalls; ++call) evaluate(graph, types, weights);
+    for (int call = 0; call < kWarmUpCalls; ++call)
+      evaluate({graph.centres(), graph.neighbors(), graph.vectors(), types, weights});
   } catch (const Error &error) {
     throw Error("model file " + path + " does not run on its own reference frame: " + error.what());
   }

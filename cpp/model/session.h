@@ -44,10 +44,10 @@ class ModelSession {
   /// Threads that tensor operations of this process may use on the CPU.
   static void set_thread_count(int threads);
 
-  /// Energies and gradients of a graph. The spans stay valid until the next call.
+  /// Energies and gradients of a graph. The results stay valid until the next call.
   ///
-  /// types: [N]; weights: [N], 1 for an atom whose energy counts, 0 for one that only carries messages.
-  void evaluate(const NeighborGraph &graph, std::span<const std::int64_t> types, std::span<const double> weights);
+  /// @throws Error if memory runs out, the program fails, or what it returns has not the contract's shapes.
+  void evaluate(const ProgramInput &input);
   std::span<const double> atom_energies() const;   ///< [N] eV
   std::span<const double> edge_gradients() const;  ///< [E, 3] d(sum of weighted energies)/d(edge vector), eV/Angstrom
 

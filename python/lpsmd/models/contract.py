@@ -124,7 +124,8 @@ class Passport:
     layers
         Message-passing layers: energies of an atom depend on atoms within layers times cutoff_A.
     local
-        True where atom energies depend on the atom's own edges only (layers is 1).
+        True where atom energies depend on the atom's own edges, and the types at their ends, only
+        (layers is 1): a caller may then let one node stand for all neighbours of a type.
     max_neighbors
         Per type, the neighbours within cutoff_A that an atom may have (sel of Deep Potential), or
         None where there is no limit. Callers must check and refuse: a program may cut or fail.
