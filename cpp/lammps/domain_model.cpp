@@ -30,6 +30,7 @@ namespace {
 
 constexpr auto kUnseen = "NULL";
 constexpr std::size_t kShortHash = 12;
+constexpr double kRounding_A = 1e-9;  // LAMMPS squares cutoffs and takes roots again
 
 }  // namespace
 
@@ -168,18 +169,20 @@ bool DomainModel::needs_ghost_layers() const
 
 double DomainModel::ghost_cutoff_A() const
 {
-  return needs_ghost_layers() ? passport().reach().layers * rules_->max_cutoff_A() + neighbor->skin : 0.0;
+  const int layers = needs_ghost_layers() ? passport().reach().layers : 1;
+  return layers * rules_->max_cutoff_A() + neighbor->skin;
 }
 
 /// Ghosts that do not reach far enough would be neighbours that are silently missing.
 void DomainModel::check_communication() const
 {
   const double found = std::max(comm->cutghostuser, neighbor->cutneighmax), needed = ghost_cutoff_A();
-  if (found >= needed) return;
-  error->all(FLERR,
-             "{}: the communication cutoff is {:.4g} A, {} message-passing layers on {} ranks need {:.4g} A. Remove "
-             "'comm_modify cutoff {:.4g}', or start the run without 'pre no' after it",
-             command_, found, passport().layers, comm->nprocs, needed, comm->cutghostuser);
+  if (found > needed - kRounding_A) return;
+  error->all(
+      FLERR,
+      "{}: the communication cutoff is {:.4g} A, {} layer(s) of {:.4g} A on {} rank(s) and the skin need {:.4g} A. "
+      "Remove 'comm_modify cutoff {:.4g}', or start the run without 'pre no' after it",
+      command_, found, passport().layers, max_cutoff_A(), comm->nprocs, needed, comm->cutghostuser);
 }
 
 /* ---------------------------------------------------------------------- */

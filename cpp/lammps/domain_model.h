@@ -11,6 +11,7 @@
 
 #include "core/domain_graph.h"
 #include "core/edge_forces.h"
+#include "lammps/model_options.h"
 #include "model/session.h"
 
 namespace LAMMPS_NS {
@@ -18,13 +19,6 @@ class NeighList;
 }
 
 namespace lpsmd {
-
-/// What an input may choose for its models.
-struct ModelOptions {
-  DeviceChoice device;
-  bool check_masses = true;
-  bool shared_elements = false;  ///< several atom types may stand for one element
-};
 
 /// How a restart knows a model again.
 struct ModelRecord {
@@ -58,13 +52,14 @@ class DomainModel : protected LAMMPS_NS::Pointers {
   bool sees(int type) const { return static_cast<std::size_t>(model_type_[type]) != rules_->unseen_type(); }
   /// Cutoff between two atom types in Angstrom; 0 if the model does not see one of them.
   double cutoff_A(int type_i, int type_j) const;
+  double max_cutoff_A() const { return rules_->max_cutoff_A(); }
   void log_model() const;
 
   /// At every init: what the simulation must be for this model to be right.
   void check_simulation() const;
   /// Several ranks and message passing: ghosts need neighbours of their own, over all layers.
   bool needs_ghost_layers() const;
-  /// How far ghosts must reach, skin included; 0 where LAMMPS' own ghosts do.
+  /// How far ghosts must reach, skin included.
   double ghost_cutoff_A() const;
 
   /// Energies and gradients of the owned atoms, from `list` (full; of ghosts too where needs_ghost_layers). Adds the

@@ -60,7 +60,8 @@ std::string own_folder()
   return slash == std::string::npos ? "." : path.substr(0, slash);
 }
 
-void *create_pair(void *lmp)
+/// A function of liblpsmd_pair.so, which is loaded for it.
+template <typename Function> Function style_function(void *lmp, const char *name)
 {
   if (const std::string mismatch = lammps_mismatch(lmp); !mismatch.empty()) stop(lmp, mismatch);
   const std::string path = own_folder() + "/liblpsmd_pair.so";
@@ -71,8 +72,17 @@ void *create_pair(void *lmp)
                   "). It was built for torch " LPSMD_TORCH_VERSION ": install torch==" LPSMD_TORCH_VERSION
                   " beside lpsmd, or install lpsmd again");
   }
-  const auto create = reinterpret_cast<lpsmd_create_pair_t>(dlsym(library, LPSMD_CREATE_PAIR));
-  return create(lmp);
+  return reinterpret_cast<Function>(dlsym(library, name));
+}
+
+void *create_pair(void *lmp)
+{
+  return style_function<lpsmd_create_pair_t>(lmp, LPSMD_CREATE_PAIR)(lmp);
+}
+
+void *create_committee(void *lmp, int narg, char **arg)
+{
+  return style_function<lpsmd_create_committee_t>(lmp, LPSMD_CREATE_COMMITTEE)(lmp, narg, arg);
 }
 
 }  // namespace
@@ -84,11 +94,17 @@ extern "C" __attribute__((visibility("default"))) void lammpsplugin_init(void *l
   setenv("LPSMD_HOME", own_folder().c_str(), 0);
   lammpsplugin_t plugin{};
   plugin.version = LPSMD_LAMMPS_VERSION_TEXT;
+  plugin.author = "lpsmd developers";
+  plugin.handle = handle;
+  const auto enlist = reinterpret_cast<lammpsplugin_regfunc>(regfunc);
   plugin.style = "pair";
   plugin.name = "lpsmd";
   plugin.info = "lpsmd " LPSMD_VERSION ": exported force fields (NequIP, MACE, DP)";
-  plugin.author = "lpsmd developers";
   plugin.creator.v1 = create_pair;
-  plugin.handle = handle;
-  reinterpret_cast<lammpsplugin_regfunc>(regfunc)(&plugin, lmp);
+  enlist(&plugin, lmp);
+  plugin.style = "compute";
+  plugin.name = "lpsmd/committee";
+  plugin.info = "lpsmd " LPSMD_VERSION ": deviation of the forces of several models";
+  plugin.creator.v2 = create_committee;
+  enlist(&plugin, lmp);
 }

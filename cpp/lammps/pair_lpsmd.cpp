@@ -6,8 +6,6 @@
 #include "force.h"
 #include "memory.h"
 #include "neighbor.h"
-#include "universe.h"
-#include "update.h"
 #include "utils.h"
 
 #include <algorithm>
@@ -15,9 +13,8 @@
 #include <string>
 #include <vector>
 
-#include "core/text.h"
 #include "lammps/domain_model.h"
-#include "lammps/environment.h"
+#include "lammps/model_options.h"
 #include "lammps/restart_file.h"
 
 using namespace LAMMPS_NS;
@@ -26,8 +23,10 @@ using namespace LAMMPS_NS;
 static constexpr std::array<std::array<std::size_t, 2>, 9> kVoigt = {
     {{0, 0}, {1, 1}, {2, 2}, {0, 1}, {0, 2}, {1, 2}, {1, 0}, {2, 0}, {2, 1}}};
 
+static constexpr auto kCommand = "pair_style lpsmd";
+
 struct PairLpsmd::Impl {
-  Impl(LAMMPS *lmp) : model(lmp, "pair_style lpsmd") {}
+  Impl(LAMMPS *lmp) : model(lmp, kCommand) {}
 
   lpsmd::ModelOptions options;
   lpsmd::DomainModel model;
@@ -43,11 +42,7 @@ struct PairLpsmd::Impl {
 
 PairLpsmd::PairLpsmd(LAMMPS *host) : Pair(host), impl_(std::make_unique<Impl>(host))
 {
-  if (std::string(update->unit_style) != "metal")
-    error->all(FLERR,
-               "pair_style lpsmd needs units metal (its models are in eV and Angstrom), found units {}. "
-               "Put 'units metal' at the top of the input",
-               update->unit_style);
+  lpsmd::check_units(lmp, kCommand);
   single_enable = 0;
   restartinfo = 1;
   one_coeff = 1;
@@ -74,29 +69,9 @@ PairLpsmd::~PairLpsmd()
 
 void PairLpsmd::settings(int narg, char **arg)
 {
-  static const std::vector<std::string> options = {"device", "masses", "elements"};
   // LAMMPS calls this again on the living style when pair_style is repeated.
   if (allocated) forget_model();
-  impl_->options = {};
-  impl_->options.device.local_rank = lpsmd::local_rank(universe->iworld + comm->me);
-
-  for (int k = 0; k < narg; k += 2) {
-    const std::string option = arg[k];
-    if (std::find(options.begin(), options.end(), option) == options.end())
-      error->all(FLERR, k, "pair_style lpsmd: unknown option '{}'; did you mean '{}'? Known: {}", option,
-                 lpsmd::nearest_word(option, options), lpsmd::join(options));
-    if (k + 1 == narg) error->all(FLERR, k, "pair_style lpsmd: option '{}' needs a value", option);
-    const std::string value = arg[k + 1];
-    const auto chooses = [&](const std::string &first, const std::string &second) {
-      const std::vector<std::string> choices = {first, second};
-      if (value != first && value != second)
-        error->all(FLERR, k + 1, "pair_style lpsmd: {} is '{}', needs one of: {}", option, value, lpsmd::join(choices));
-      return value == first;
-    };
-    if (option == "device") impl_->options.device.request = value;
-    if (option == "masses") impl_->options.check_masses = chooses("check", "ignore");
-    if (option == "elements") impl_->options.shared_elements = chooses("shared", "once");
-  }
+  lpsmd::OptionReader(lmp, kCommand).read(0, narg, arg, impl_->options);
 }
 
 /* ----------------------------------------------------------------------

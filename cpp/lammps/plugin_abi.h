@@ -5,6 +5,7 @@
 
 extern "C" {
 typedef void *(*lammpsplugin_factory1)(void *);
+typedef void *(*lammpsplugin_factory2)(void *, int, char **);
 
 struct lammpsplugin_t {
   const char *version;
@@ -14,7 +15,7 @@ struct lammpsplugin_t {
   const char *author;
   union {
     lammpsplugin_factory1 v1;
-    void *v2;
+    lammpsplugin_factory2 v2;
   } creator;
   void *handle;
 };

@@ -1,0 +1,46 @@
+#pragma once
+
+#include "pointers.h"
+
+#include <string>
+#include <vector>
+
+#include "model/session.h"
+
+namespace lpsmd {
+
+/// What an input may choose for its models: the options that pair style and committee share.
+struct ModelOptions {
+  DeviceChoice device;
+  bool check_masses = true;      ///< atom masses must be those of the elements
+  bool shared_elements = false;  ///< several atom types may stand for one element
+};
+
+/// Options of a command: words as they stand in the input, one keyword and its values after the other.
+///
+/// Every error names the command, what was found and what is known.
+class OptionReader {
+ public:
+  /// `lists`: keywords of this command, besides the shared ones, that take any number of words.
+  OptionReader(LAMMPS_NS::LAMMPS *lmp, std::string command, std::vector<std::string> lists = {});
+
+  /// Reads arg[first, narg) into `options` and the lists.
+  void read(int first, int narg, char **arg, ModelOptions &options);
+  const std::vector<std::string> &list(const std::string &keyword) const;
+
+ private:
+  bool is_keyword(const std::string &word) const;
+  void set(ModelOptions &options, int position, const std::string &keyword, const std::vector<std::string> &words);
+  std::string choice(int position, const std::string &keyword, const std::string &value,
+                     const std::vector<std::string> &known) const;
+
+  LAMMPS_NS::LAMMPS *lmp_;
+  std::string command_;
+  std::vector<std::string> keywords_, lists_;
+  std::vector<std::vector<std::string>> values_;  // of lists_
+};
+
+/// Stops unless units are those of all models, eV and Angstrom.
+void check_units(LAMMPS_NS::LAMMPS *lmp, const std::string &command);
+
+}  // namespace lpsmd
