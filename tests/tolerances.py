@@ -15,6 +15,11 @@ PARITY_FORCE_EV_PER_A = {"float64": 1e-8, "float32": 1e-4}
 PARITY_ENERGY_EV_PER_ATOM = {"float64": 1e-9, "float32": 1e-5}
 PARITY_VIRIAL_EV_PER_ATOM = {"float64": 1e-8, "float32": 1e-4}
 
+# ----- committee of models ---------------------------------------------------------------------------------
+# One member computes in float32: rounding of its forces of some eV/A, and of its energy for each atom.
+COMMITTEE_DEVIATION_EV_PER_A = 1e-5
+COMMITTEE_ENERGY_EV_PER_ATOM = 1e-6
+
 # ----- derivatives by central differences ------------------------------------------------------------------
 # Step 1e-3 A: truncation h^2 f'''/6 with f''' of some 100 eV/A^3 gives 1e-5; rounding of -8000 eV gives 1e-9/h.
 DIFFERENCE_FORCE_EV_PER_A = 1e-4
