@@ -1,5 +1,6 @@
 # make demo   install, build, run the demonstration study, print D with errors
 # make test   lint and all tests but the slow ones
+# make test-all   lint and all tests; a run that was interrupted or failed goes on where it was
 #
 # The virtual environment and the build folder are kept: a second call does only what is new.
 # For a CPU-only torch see README, "Installing".
@@ -44,7 +45,7 @@ test: build lint
 	$(BIN)/pytest -m "not slow"
 
 test-all: build lint
-	$(BIN)/pytest
+	$(BIN)/pytest --resume
 
 benchmark: build
 	$(BIN)/pytest tests/benchmarks --benchmark-only
