@@ -37,6 +37,11 @@ RANKS_ATOM_ENERGY_EV = {"float64": 1e-11, "float32": 1e-4}
 RANKS_VIRIAL_EV_PER_ATOM = {"float64": 1e-11, "float32": 1e-5}
 RANKS_ENERGY_RELATIVE = {"float64": 1e-12, "float32": 1e-7}  # of the sum of |atom energies|
 
+# ----- long runs -------------------------------------------------------------------------------------------
+# One leaked graph of 27 atoms and 1,000 edges is 60 KiB: 90,000 of them would be 5 GiB, one in a hundred 50 MiB.
+# Buffers grow with the densest environment met, the allocators of torch and LAMMPS by some 100 KiB.
+MEMORY_GROWTH_MIB = 4.0
+
 # ----- derivatives by central differences ------------------------------------------------------------------
 # Step 1e-3 A: truncation h^2 f'''/6 with f''' of some 100 eV/A^3 gives 1e-5; rounding of -8000 eV gives 1e-9/h.
 DIFFERENCE_FORCE_EV_PER_A = 1e-4
