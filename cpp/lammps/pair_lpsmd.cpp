@@ -31,6 +31,7 @@ struct PairLpsmd::Impl {
   lpsmd::ModelOptions options;
   lpsmd::DomainModel model;
   lpsmd::ModelRecord chosen;  // by pair_coeff or a restart; loaded at the next init where it is not yet
+  double logged_cutoff_A = 0.0;  // of ghosts: said once, not at every run
   bool cost_is_logged = false;
 
   // Without newton, what acts on ghosts is sent to their owners by us: `width` numbers for each atom.
@@ -146,6 +147,8 @@ void PairLpsmd::reach_for_ghosts()
 {
   const double needed = impl_->model.ghost_cutoff_A();
   comm->cutghostuser = std::max(comm->cutghostuser, needed);
+  if (needed == impl_->logged_cutoff_A) return;
+  impl_->logged_cutoff_A = needed;
   impl_->cost_is_logged = false;
   if (comm->me != 0) return;
   utils::logmesg(lmp, "pair_style lpsmd: {} ranks take ghosts within {:.4g} A ({} layers x {:.4g} A and the skin)\n",
