@@ -25,8 +25,8 @@ import lpsmd
 from lpsmd import doctor
 from lpsmd.cli import main
 from lpsmd.doctor import Check, examine
+from lpsmd.doctor.machine import Machine, Requirement, pinned
 from lpsmd.inputs import find_lmp
-from lpsmd.machine import Machine, Requirement, pinned
 from lpsmd.models.contract import quiet_torchscript, read_passport
 from lpsmd.plugin import mpi_library
 from lpsmd.programs import interpreter_folder, run_program

@@ -19,7 +19,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from lpsmd import _probes
+from lpsmd.doctor import probes
 from lpsmd.programs import Ended, find_program, interpreter_folder, run_program
 
 #: Begins what an input prints for us.
@@ -63,7 +63,7 @@ class Machine:
         Of every program that is started.
     """
 
-    package: Path = Path(__file__).resolve().parent
+    package: Path = Path(__file__).resolve().parents[1]
     programs: Path = field(default_factory=interpreter_folder)
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
     models: tuple[str, ...] = ()
@@ -99,16 +99,16 @@ class Machine:
             return self.run(command, folder=Path(name))
 
     def probe(self, name: str, *arguments: str | Path) -> Probe:
-        """Ask a question of `_probes.py` in a process of its own."""
+        """Ask a question of `probes.py` in a process of its own."""
         # -P: the folder of lpsmd's modules must not be searched for other people's.
-        ended = self.run([sys.executable, "-P", _probes.__file__, name, *arguments])
+        ended = self.run([sys.executable, "-P", probes.__file__, name, *arguments])
         answers = []
         for line in ended.output.splitlines():
-            if line.startswith(_probes.MARK):
-                answers.append(json.loads(line.removeprefix(_probes.MARK)))
+            if line.startswith(probes.MARK):
+                answers.append(json.loads(line.removeprefix(probes.MARK)))
         problem = ended.problem
         if problem:
-            said = [line for line in ended.output.splitlines() if line.strip() and not line.startswith(_probes.MARK)]
+            said = [line for line in ended.output.splitlines() if line.strip() and not line.startswith(probes.MARK)]
             # The last line of a traceback says it all; a crash says nothing.
             problem = said[-1].strip() if problem.startswith("exit code") and said else problem
         return Probe(answers=tuple(answers), problem=problem)

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lpsmd import __version__
-from lpsmd.machine import (
+from lpsmd.doctor.machine import (
     ASK_RANKS,
     MARK,
     Machine,
