@@ -25,7 +25,9 @@ import lpsmd
 from lpsmd import doctor
 from lpsmd.cli import main
 from lpsmd.doctor import Check, examine
-from lpsmd.doctor.machine import Machine, Requirement, pinned
+from lpsmd.doctor.machine import Machine
+from lpsmd.doctor.mpi import mpi_name
+from lpsmd.doctor.packages import Requirement, pinned
 from lpsmd.inputs import find_lmp
 from lpsmd.models.contract import quiet_torchscript, read_passport
 from lpsmd.plugin import mpi_library
@@ -430,7 +432,7 @@ def test_mpirun_that_hangs(programs: Path, monkeypatch: pytest.MonkeyPatch) -> N
     ],
 )
 def test_names_of_mpis(text: str, name: str) -> None:
-    assert doctor._mpi_name(text) == name
+    assert mpi_name(text) == name
 
 
 # ----- models ----------------------------------------------------------------------------------------------
