@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,8 +25,10 @@ import lpsmd
 from lpsmd import doctor
 from lpsmd.cli import main
 from lpsmd.doctor import Check, examine
+from lpsmd.doctor.machine import Machine
+from lpsmd.doctor.mpi import mpi_name
+from lpsmd.doctor.packages import Requirement, pinned
 from lpsmd.inputs import find_lmp
-from lpsmd.machine import Machine, Requirement, pinned
 from lpsmd.models.contract import quiet_torchscript, read_passport
 from lpsmd.plugin import mpi_library
 from lpsmd.programs import interpreter_folder, run_program
@@ -56,6 +58,18 @@ def run_doctor(*arguments: str, **changes: str) -> subprocess.CompletedProcess[s
     )
 
 
+def knowing(machine: Machine, **answers: Any) -> Machine:
+    """A machine that has asked already: what a test does not break need not start again."""
+    machine.__dict__.update(answers)
+    return machine
+
+
+@pytest.fixture(scope="module")
+def healthy() -> Machine:
+    """The machine as it is; what it was asked once it knows for all tests."""
+    return Machine(environment=environment(OMP_NUM_THREADS="1"), timeout_s=300)
+
+
 def only(checks: Iterable[Check]) -> Check:
     (check,) = checks
     return check
@@ -71,9 +85,17 @@ def expect(check: Check, status: str, found: str, remedy: str = "") -> None:
 # ----- the whole -------------------------------------------------------------------------------------------
 
 
-def test_a_healthy_machine_passes() -> None:
-    done = run_doctor("--json", "--timeout", "300", OMP_NUM_THREADS="1")
-    assert done.returncode == 0, done.stdout + done.stderr
+def test_a_healthy_machine_passes(healthy: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked_for = []
+
+    def machine(**options: Any) -> Machine:
+        asked_for.append(options)
+        return healthy
+
+    monkeypatch.setattr(doctor, "Machine", machine)
+    done = CliRunner().invoke(main, ["doctor", "--json", "--timeout", "300"])
+    assert done.exit_code == 0, done.output
+    assert asked_for == [{"models": (), "timeout_s": 300.0}]
     found = json.loads(done.stdout)
     assert found["passed"]
     checks = {check["name"]: check for check in found["checks"]}
@@ -94,13 +116,17 @@ def test_a_healthy_machine_passes() -> None:
     assert versions["packages"]["numpy"]
 
 
-def test_lines_come_in_order_with_remedies_below(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "CHECKS", [row for row in doctor.CHECKS if row[0] in ("plugin", "models")])
-    done = CliRunner().invoke(main, ["doctor", str(tmp_path / "nowhere.pt")])
+def test_lines_come_in_order_with_remedies_below(monkeypatch: pytest.MonkeyPatch) -> None:
+    def models(machine: Machine) -> Iterator[Check]:
+        for model in machine.models:
+            yield Check(name=f"model {model}", status="failure", found="absent", remedy="copy the file again")
+
+    monkeypatch.setattr(doctor, "CHECKS", [("plugin", doctor.check_plugin), ("models", models)])
+    done = CliRunner().invoke(main, ["doctor", "nowhere"])
     assert done.exit_code == 1
     lines = done.stdout.splitlines()
     assert lines[0].startswith(f"ok       plugin             lpsmd {lpsmd.__version__}, built for LAMMPS ")
-    assert lines[1].startswith("failure  model nowhere      ")
+    assert lines[1].startswith("failure  model nowhere      absent")
     assert lines[2].strip().startswith("-> copy the file again")
     assert lines[3].startswith("1 ok, 1 failure, ")
 
@@ -200,8 +226,8 @@ def copy(tmp_path: Path) -> Path:
     return folder
 
 
-def machine_of(package: Path, **changes: str) -> Machine:
-    return Machine(package=package, environment=environment(PYTHONPATH=str(package.parent), **changes), timeout_s=60)
+def machine_of(package: Path, **answers: Any) -> Machine:
+    return knowing(Machine(package=package, environment=environment(PYTHONPATH=str(package.parent))), **answers)
 
 
 def put(file: Path, content: bytes) -> None:
@@ -209,15 +235,18 @@ def put(file: Path, content: bytes) -> None:
     file.write_bytes(content)
 
 
-def changed_plugin(**changes: Any) -> bytes:
-    """Our plugin, saying of itself something else of the same length."""
+def lammps_of(machine: Machine) -> dict[str, Any]:
+    return {"lammps_probe": machine.lammps_probe, "lmp_start": machine.lmp_start}
+
+
+def changed_plugin(healthy: Machine, **changes: Any) -> bytes:
+    """Our plugin, saying of itself something else that is no longer."""
     content = (PACKAGE / "lpsmdplugin.so").read_bytes()
-    build = Machine(environment=environment()).built_for
     for name, value in changes.items():
-        old, new = (json.dumps({name: each}).encode().strip(b"{}") for each in (build[name], value))
-        assert len(old) == len(new)
+        old, new = (json.dumps({name: each}).encode().strip(b"{}") for each in (healthy.built_for[name], value))
+        assert len(old) >= len(new)
         assert content.count(old) == 1
-        content = content.replace(old, new)
+        content = content.replace(old, new.ljust(len(old)))
     return content
 
 
@@ -238,19 +267,40 @@ def test_missing_plugin(copy: Path) -> None:
     expect(doctor.check_pair_style(machine), "failure", "LAMMPS does not know it", f"LAMMPS_PLUGIN_PATH={copy}")
 
 
-def test_plugin_of_another_lpsmd(copy: Path) -> None:
-    put(copy / "lpsmdplugin.so", changed_plugin(lpsmd="0.0.9"))
+def test_plugin_of_another_lpsmd(copy: Path, healthy: Machine) -> None:
+    put(copy / "lpsmdplugin.so", changed_plugin(healthy, lpsmd="0.0.9"))
     expect(doctor.check_plugin(machine_of(copy)), "failure", "is of lpsmd 0.0.9, the Python side is", "install lpsmd")
 
 
-def test_plugin_built_for_another_lammps_and_torch(copy: Path) -> None:
-    put(copy / "lpsmdplugin.so", changed_plugin(lammps=20200303, torch="9.99.0", lammps_sizes="big-size"))
-    machine = machine_of(copy)
+def test_plugin_built_for_another_lammps_and_torch(copy: Path, healthy: Machine) -> None:
+    put(copy / "lpsmdplugin.so", changed_plugin(healthy, lammps=20200303, torch="9.99.0"))
+    machine = machine_of(copy, torch_probe=healthy.torch_probe, **lammps_of(healthy))
     expect(doctor.check_lammps(machine), "failure", "the plugin was built for 20200303", pinned("lammps"))
-    expect(doctor.check_lammps(machine), "failure", "the plugin was built for big-size")
     expect(doctor.check_lmp(machine), "failure", "the plugin was built for 20200303", pinned("lammps"))
     expect(doctor.check_torch(machine), "failure", "the plugin was built for 9.99.0", pinned("torch"))
     expect(doctor.check_pair_library(machine), "failure", "it was built for torch 9.99.0", pinned("torch"))
+
+
+@pytest.mark.parametrize(
+    ("built", "started", "status", "found", "remedy"),
+    [
+        ("smallbig", (4, 8), "ok", ", smallbig, ", ""),
+        ("bigbig", (8, 8), "ok", ", bigbig, ", ""),
+        ("smallbig", (8, 8), "failure", "the plugin was built for smallbig", pinned("lammps")),
+        ("bigbig", (4, 8), "failure", "the plugin was built for bigbig", "(bigbig) that lpsmd was built for, or build"),
+        ("smallbig", (8, 4), "failure", "of unknown sizes", pinned("lammps")),
+    ],
+)
+def test_lammps_sizes(
+    built: str, started: tuple[int, int], status: str, found: str, remedy: str, copy: Path, healthy: Machine
+) -> None:
+    put(copy / "lpsmdplugin.so", changed_plugin(healthy, lammps_sizes=built))
+    # There is one LAMMPS on this machine: its answers, as one of other sizes gives them.
+    told = {"atom_id_bytes": started[0], "step_bytes": started[1]}
+    probe = healthy.lammps_probe
+    machine = machine_of(copy, lammps_probe=replace(probe, answers=(*probe.answers, told)))
+    assert built in doctor.check_plugin(machine).found
+    expect(doctor.check_lammps(machine), status, found, remedy)
 
 
 @pytest.fixture(scope="module")
@@ -280,9 +330,9 @@ def test_plugins_that_are_none(source: str, found: str, copy: Path, library: Cal
     expect(doctor.check_plugin(machine_of(copy)), "failure", found, "install lpsmd again")
 
 
-def test_missing_pair_library(copy: Path) -> None:
+def test_missing_pair_library(copy: Path, healthy: Machine) -> None:
     (copy / "liblpsmd_pair.so").unlink()
-    machine = machine_of(copy)
+    machine = machine_of(copy, **lammps_of(healthy))
     expect(doctor.check_pair_library(machine), "failure", "liblpsmd_pair.so is missing", "install lpsmd again")
     expect(doctor.check_pair_style(machine), "failure", "cannot load its library", "do what the message says")
 
@@ -325,11 +375,11 @@ def test_preloads_that_are_absent_or_harmless(library: Callable[[str], Path]) ->
     expect(note, "note", f"{harmless} is loaded into every program")
 
 
-def test_an_old_plugin_and_other_libraries_on_search_paths(tmp_path: Path) -> None:
+def test_an_old_plugin_and_other_libraries_on_search_paths(tmp_path: Path, healthy: Machine) -> None:
     old, modules = tmp_path / "old", tmp_path / "modules"
     old.mkdir()
     modules.mkdir()
-    put(old / "lpsmdplugin.so", changed_plugin(lpsmd="0.0.9"))
+    put(old / "lpsmdplugin.so", changed_plugin(healthy, lpsmd="0.0.9"))
     mpi = mpi_library()
     assert mpi is not None
     for name in (mpi.name, "libtorch_cpu.so", "libz.so.1"):
@@ -393,27 +443,26 @@ def test_no_programs(programs: Path, tmp_path: Path) -> None:
     expect(doctor.check_lmp(machine), "failure", f"found neither in {tmp_path} nor on PATH", pinned("lammps"))
 
 
-def test_mpirun_of_another_mpi(programs: Path) -> None:
+def test_mpirun_of_another_mpi(programs: Path, healthy: Machine) -> None:
     launcher(programs, OTHER_MPI)
-    machine = Machine(programs=programs, environment=environment())
+    machine = knowing(Machine(programs=programs, environment=environment()), **lammps_of(healthy))
     expect(doctor.check_mpirun(machine), "failure", "Open MPI 4.1.4, but LAMMPS loads MPICH", pinned("mpich"))
     expect(doctor.check_ranks(machine), "failure", "2 runs of 1 rank each", "use the mpirun of MPICH")
 
 
-def test_mpirun_of_another_mpi_on_path_only(tmp_path: Path) -> None:
+def test_mpirun_of_another_mpi_on_path_only(tmp_path: Path, healthy: Machine) -> None:
     other = launcher(tmp_path, OTHER_MPI)
-    machine = Machine(environment=environment(PATH=f"{tmp_path}:{os.environ['PATH']}"))
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    machine = knowing(Machine(environment=environment(PATH=path)), **lammps_of(healthy))
     own = interpreter_folder() / "mpirun"
     expect(doctor.check_mpirun(machine), "warning", f"the one on PATH, {other}, is Open MPI 4.1.4", f"type {own}")
     assert doctor.check_ranks(machine).status == "ok"
 
 
-def test_mpirun_that_hangs(programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mpirun_that_hangs(programs: Path, healthy: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     launcher(programs, "sleep 300")
-    machine = Machine(programs=programs, environment=environment())
-    assert machine.lmp_start.problem == ""
-    hasty = Machine(programs=programs, environment=environment(), timeout_s=1.0)
-    hasty.__dict__["lmp_start"], hasty.__dict__["lammps_probe"] = machine.lmp_start, machine.lammps_probe
+    assert healthy.lmp_start.problem == ""
+    hasty = knowing(Machine(programs=programs, environment=environment(), timeout_s=1.0), **lammps_of(healthy))
     monkeypatch.setattr(doctor, "CHECKS", [("ranks", doctor.check_ranks)])
     expect(only(examine(hasty)), "failure", "no end within 1 s", "first try a longer `lpsmd doctor --timeout`")
 
@@ -430,32 +479,23 @@ def test_mpirun_that_hangs(programs: Path, monkeypatch: pytest.MonkeyPatch) -> N
     ],
 )
 def test_names_of_mpis(text: str, name: str) -> None:
-    assert doctor._mpi_name(text) == name
+    assert mpi_name(text) == name
 
 
 # ----- models ----------------------------------------------------------------------------------------------
 
 
 def test_model_files(tmp_path: Path) -> None:
-    good = lj_model(tmp_path / "good.pt", ["Li", "Cl"])
-    truncated, absent = tmp_path / "truncated.pt", tmp_path / "absent.pt"
-    truncated.write_bytes(good.read_bytes()[: good.stat().st_size // 2])
-    passport = read_passport(good).to_dict()
+    files = {name: tmp_path / f"{name}.pt" for name in ("good", "truncated", "wrong", "absent", "crashing", "last")}
+    content = lj_model(files["good"], ["Li", "Cl"]).read_bytes()
+    files["truncated"].write_bytes(content[: len(content) // 2])
+    passport = read_passport(files["good"]).to_dict()
     passport["reference"]["forces_eV_per_A"][0][0] += 1e-3
-    wrong = tmp_path / "wrong.pt"
     with quiet_torchscript():
-        torch.jit.save(torch.jit.load(str(good)), str(wrong), _extra_files={"lpsmd.json": json.dumps(passport)})
-    files = [str(file) for file in (truncated, wrong, absent, good)]
-    checks = list(doctor.check_models(Machine(environment=environment(), models=(*files, "deepmd_pbe"))))
-    assert [check.status for check in checks] == ["failure", "failure", "failure", "ok", "ok"]
-    expect(checks[0], "failure", "truncated or damaged model file", "copy the file again")
-    expect(checks[1], "failure", "does not reproduce its reference frame: off by forces 1.0e-03", "run nothing with it")
-    expect(checks[2], "failure", "no such model file", "copy the file again")
-    assert [check.name for check in checks[3:]] == ["model good", "model deepmd_pbe"]
-
-
-def test_a_model_that_crashes_torch_does_not_hide_the_next(tmp_path: Path) -> None:
-    first, crashing, last = (lj_model(tmp_path / f"{name}.pt", ["Li", "Cl"]) for name in ("first", "crashing", "last"))
+        model = torch.jit.load(str(files["good"]))
+        torch.jit.save(model, str(files["wrong"]), _extra_files={"lpsmd.json": json.dumps(passport)})
+    for name in ("crashing", "last"):
+        files[name].write_bytes(content)
     (tmp_path / "sitecustomize.py").write_text(
         "import os, signal, sys\n"
         "def crash(event, arguments):\n"
@@ -463,10 +503,16 @@ def test_a_model_that_crashes_torch_does_not_hide_the_next(tmp_path: Path) -> No
         "        os.kill(os.getpid(), signal.SIGSEGV)\n"
         "sys.addaudithook(crash)\n"
     )
-    models = tuple(str(file) for file in (first, crashing, last))
-    one, two, three = doctor.check_models(Machine(environment=environment(PYTHONPATH=str(tmp_path)), models=models))
-    assert (one.name, one.status, three.name, three.status) == ("model first", "ok", "model last", "ok")
-    expect(two, "failure", "crashing.pt stops its evaluation: killed by SIGSEGV", "lpsmd export")
+    models = (*map(str, files.values()), "deepmd_pbe")
+    checks = list(doctor.check_models(Machine(environment=environment(PYTHONPATH=str(tmp_path)), models=models)))
+    assert [check.name for check in checks] == [f"model {name}" for name in (*files, "deepmd_pbe")]
+    good, truncated, wrong, absent, crashing, last, shipped = checks
+    expect(truncated, "failure", "truncated or damaged model file", "copy the file again")
+    expect(wrong, "failure", "does not reproduce its reference frame: off by forces 1.0e-03", "run nothing with it")
+    expect(absent, "failure", "no such model file", "copy the file again")
+    expect(crashing, "failure", "crashing.pt stops its evaluation: killed by SIGSEGV", "lpsmd export")
+    # A file that crashes torch hides none of those after it.
+    assert good.status == last.status == shipped.status == "ok"
 
 
 # ----- threads, CUDA ---------------------------------------------------------------------------------------
@@ -493,13 +539,12 @@ def test_threads_that_are_not_set() -> None:
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a CUDA device is present")
-def test_no_cuda_device_is_a_note_for_a_cpu_torch_and_a_warning_for_a_cuda_one() -> None:
-    machine = Machine(environment=environment())
-    check = doctor.check_cuda(machine)
+def test_no_cuda_device_is_a_note_for_a_cpu_torch_and_a_warning_for_a_cuda_one(healthy: Machine) -> None:
+    check = doctor.check_cuda(healthy)
     assert "models run on the CPU" in check.found
     assert check.status == ("warning" if torch.version.cuda else "note")
     # There is no CUDA torch on this machine: its answers, as it gives them without a driver.
     told = {"cuda": "12.6", "available": False, "complaints": ["Found no NVIDIA driver on your system."], "devices": []}
-    probe = replace(machine.torch_probe, answers=(*machine.torch_probe.answers, told))
-    machine.__dict__["torch_probe"] = replace(probe, problem="")
+    probe = replace(healthy.torch_probe, answers=(*healthy.torch_probe.answers, told), problem="")
+    machine = knowing(Machine(environment=environment()), torch_probe=probe)
     expect(doctor.check_cuda(machine), "warning", "Found no NVIDIA driver on your system", "nvidia-smi")

@@ -51,8 +51,7 @@ def doctor(models: tuple[str, ...], as_json: bool, timeout: float) -> None:
 
     Mend the first failure first: later ones often follow from it. Exit code 0 without a failure, 1 with one.
     """
-    from lpsmd.doctor import examine, versions
-    from lpsmd.machine import Machine
+    from lpsmd.doctor import Machine, examine, versions
 
     machine = Machine(models=models, timeout_s=timeout)
     checks, start = [], time.perf_counter()

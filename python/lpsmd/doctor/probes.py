@@ -1,6 +1,6 @@
 """Questions of `lpsmd doctor` that load other people's libraries: each runs in a process of its own.
 
-A program and not a module: `python -P _probes.py NAME [ARGUMENT ...]`. What it finds goes to stdout at once, line by
+A program and not a module: `python -P probes.py NAME [ARGUMENT ...]`. What it finds goes to stdout at once, line by
 line, so that a crash loses nothing of what was found before it.
 """
 
