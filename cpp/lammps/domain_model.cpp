@@ -73,12 +73,12 @@ void DomainModel::load(const ModelRecord &record, const ModelOptions &options)
       throw Error("model file " + record_.path + " is not the one of the restart: its SHA-256 begins with " +
                   record_.sha256.substr(0, kShortHash) + ", needed " + record.sha256.substr(0, kShortHash) +
                   ". Put the old file back, or choose another model with pair_coeff before the run");
+    map_elements(record_.elements);
   } catch (const std::exception &failure) {
     problem = failure.what();
     session_.reset();
   }
   stop_together(lmp, problem);
-  map_elements(record_.elements);
   list_step_ = -1;
 }
 
@@ -90,14 +90,16 @@ void DomainModel::map_elements(const std::vector<std::string> &elements)
     const std::string &element = elements[k];
     const auto found = std::find(names.begin(), names.end(), element);
     if (found == names.end() && element != kUnseen)
-      error->all(FLERR, "{}: atom type {} is '{}', which model {} does not know; did you mean '{}'? It knows: {}",
-                 command_, k + 1, element, record_.path, nearest_word(element, names), join(names));
+      throw Error(command_ + ": atom type " + std::to_string(k + 1) + " is '" + element + "', which model " +
+                  record_.path + " does not know; did you mean '" + nearest_word(element, names) +
+                  "'? It knows: " + join(names));
     const auto before = std::find(elements.begin(), elements.begin() + static_cast<std::ptrdiff_t>(k), element);
     if (element != kUnseen && before - elements.begin() != static_cast<std::ptrdiff_t>(k) && !options_.shared_elements)
-      error->all(FLERR,
-                 "{}: atom types {} and {} are both '{}'. If they are meant to be one element, say so with "
-                 "'elements shared'; else name the element of each atom type, in order. The model knows: {}",
-                 command_, before - elements.begin() + 1, k + 1, element, join(names));
+      throw Error(command_ + ": atom types " + std::to_string(before - elements.begin() + 1) + " and " +
+                  std::to_string(k + 1) + " are both '" + element +
+                  "'. If they are meant to be one element, say so with 'elements shared'; else name the element of "
+                  "each atom type, in order. The model knows: " +
+                  join(names));
     model_type_.push_back(static_cast<int>(element == kUnseen ? rules_->unseen_type() : found - names.begin()));
   }
 }
