@@ -225,9 +225,23 @@ bool DomainModel::is_stale(const NeighList *list) const
          owner_.size() != static_cast<std::size_t>(atom->nlocal + atom->nghost);
 }
 
+/// pair hybrid lets a later pair_coeff take pairs of types away; a network without them is wrong, and says nothing.
+void DomainModel::check_pairs(const NeighList *list) const
+{
+  if (!list->ijskip) return;
+  for (int i = 1; i <= atom->ntypes; ++i)
+    for (int j = i; j <= atom->ntypes; ++j)
+      if (sees(i) && sees(j) && list->ijskip[i][j])
+        error->all(FLERR,
+                   "{}: a later pair_coeff gave pairs of atom types {} and {} to another style, but model {} needs all "
+                   "neighbours of the atoms it sees: name one of the types NULL, or use 'pair_style hybrid/overlay'",
+                   command_, i, j, record_.path);
+}
+
 void DomainModel::take_list(const NeighList *list)
 {
   check_communication();
+  check_pairs(list);
   list_step_ = neighbor->lastcall;
   candidates_.assign(static_cast<std::size_t>(atom->nlocal + atom->nghost), {});
   const int listed = list->inum + (list->ghost ? list->gnum : 0);
