@@ -138,3 +138,20 @@ LINE_RELATIVE = 1e-10
 FALSE_ALARMS_5 = 0.038
 # Numbers worked by hand to six digits.
 BY_HAND_RELATIVE = 5e-6
+
+# ----- the pair style as a citizen of LAMMPS ---------------------------------------------------------------
+# One float64 program on one graph in another order of edges, its sums of some 10 eV/A: 1e-13, times the network's gain.
+CITIZEN_FORCE_EV_PER_A = 1e-10
+# Energies of 52 to 416 atoms, -14,000 eV for 52: rounding 2e-12 times the number of additions.
+CITIZEN_ENERGY_EV = 1e-7
+# Sums of 2,000 to 20,000 edges of some eV.
+CITIZEN_VIRIAL_EV = 1e-8
+# Rounding of forces, 1e-14 eV/A, over 30 steps of 1 fs, and the wrapping of positions of some 10 A.
+CITIZEN_POSITION_A = 1e-9
+# 'minimize' stops at a force norm of 1e-6 eV/A over all atoms.
+MINIMUM_FORCE_EV_PER_A = 1e-6
+# 'fix box/relax' ends its line searches when the enthalpy changes by less than its rounding, 1e-11 eV of -10,000 eV:
+# at 50 GPa of bulk modulus and 1,000 A^3 that leaves some bar.
+BOX_RELAX_PRESSURE_BAR = 20.0
+# Nose-Hoover at 1 fs and 600 K: a wobble of c dt^2, like that of NVE, and the barostat's.
+NPT_CONSERVED_EV_PER_ATOM = 1e-3
