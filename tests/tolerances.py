@@ -148,10 +148,15 @@ CITIZEN_ENERGY_EV = 1e-7
 CITIZEN_VIRIAL_EV = 1e-8
 # Rounding of forces, 1e-14 eV/A, over 30 steps of 1 fs, and the wrapping of positions of some 10 A.
 CITIZEN_POSITION_A = 1e-9
-# 'minimize' stops at a force norm of 1e-6 eV/A over all atoms.
-MINIMUM_FORCE_EV_PER_A = 1e-6
-# 'fix box/relax' ends its line searches when the enthalpy changes by less than its rounding, 1e-11 eV of -10,000 eV:
-# at 50 GPa of bulk modulus and 1,000 A^3 that leaves some bar.
-BOX_RELAX_PRESSURE_BAR = 20.0
+# 'minimize' is asked for a force norm of 1e-3 eV/A; line searches see energies of -8,000 eV to 1e-12 eV.
+MINIMUM_FORCE_EV_PER_A = 1e-3
+# 'fix box/relax' weighs atoms and cell in one norm: a stop at 1e-3 eV/A leaves some bar of the 5,000 asked for.
+BOX_RELAX_PRESSURE_BAR = 50.0
 # Nose-Hoover at 1 fs and 600 K: a wobble of c dt^2, like that of NVE, and the barostat's.
 NPT_CONSERVED_EV_PER_ATOM = 1e-3
+# Stored numbers have 12 decimals. float64: the same steps by ASE, sums in another order. float32: rounding of forces of
+# up to 60 eV/A and of their second derivatives over four steps; energies of an atom to 400 eV, shifts in float64.
+REFERENCE_FORCE_EV_PER_A = {"float64": 1e-9, "float32": 2e-4}
+REFERENCE_POSITION_A = {"float64": 1e-10, "float32": 1e-6}
+REFERENCE_ENERGY_EV = {"float64": 1e-7, "float32": 1e-3}
+REFERENCE_VIRIAL_EV = {"float64": 1e-8, "float32": 5e-3}
