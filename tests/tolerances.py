@@ -165,3 +165,25 @@ LINE_RELATIVE = 1e-10
 FALSE_ALARMS_5 = 0.038
 # Numbers worked by hand to six digits.
 BY_HAND_RELATIVE = 5e-6
+
+# ----- the pair style as a citizen of LAMMPS ---------------------------------------------------------------
+# One float64 program on one graph in another order of edges, its sums of some 10 eV/A: 1e-13, times the network's gain.
+CITIZEN_FORCE_EV_PER_A = 1e-10
+# Energies of 52 to 416 atoms, -14,000 eV for 52: rounding 2e-12 times the number of additions.
+CITIZEN_ENERGY_EV = 1e-7
+# Sums of 2,000 to 20,000 edges of some eV.
+CITIZEN_VIRIAL_EV = 1e-8
+# Rounding of forces, 1e-14 eV/A, over 30 steps of 1 fs, and the wrapping of positions of some 10 A.
+CITIZEN_POSITION_A = 1e-9
+# 'minimize' is asked for a force norm of 1e-3 eV/A; line searches see energies of -8,000 eV to 1e-12 eV.
+MINIMUM_FORCE_EV_PER_A = 1e-3
+# 'fix box/relax' weighs atoms and cell in one norm: a stop at 1e-3 eV/A leaves some bar of the 5,000 asked for.
+BOX_RELAX_PRESSURE_BAR = 50.0
+# Nose-Hoover at 1 fs and 600 K: a wobble of c dt^2, like that of NVE, and the barostat's.
+NPT_CONSERVED_EV_PER_ATOM = 1e-3
+# Stored numbers have 12 decimals. float64: the same steps by ASE, sums in another order. float32: rounding of forces of
+# up to 60 eV/A and of their second derivatives over four steps; energies of an atom to 400 eV, shifts in float64.
+REFERENCE_FORCE_EV_PER_A = {"float64": 1e-9, "float32": 2e-4}
+REFERENCE_POSITION_A = {"float64": 1e-10, "float32": 1e-6}
+REFERENCE_ENERGY_EV = {"float64": 1e-7, "float32": 1e-3}
+REFERENCE_VIRIAL_EV = {"float64": 1e-8, "float32": 5e-3}

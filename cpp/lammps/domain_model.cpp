@@ -74,12 +74,12 @@ void DomainModel::load(const ModelRecord &record, const ModelOptions &options)
       throw Error("model file " + record_.path + " is not the one of the restart: its SHA-256 begins with " +
                   record_.sha256.substr(0, kShortHash) + ", needed " + record.sha256.substr(0, kShortHash) +
                   ". Put the old file back, or choose another model with pair_coeff before the run");
+    map_elements(record_.elements);
   } catch (const std::exception &failure) {
     problem = failure.what();
     session_.reset();
   }
   stop_together(lmp, problem);
-  map_elements(record_.elements);
   list_step_ = -1;
 }
 
@@ -91,14 +91,16 @@ void DomainModel::map_elements(const std::vector<std::string> &elements)
     const std::string &element = elements[k];
     const auto found = std::find(names.begin(), names.end(), element);
     if (found == names.end() && element != kUnseen)
-      error->all(FLERR, "{}: atom type {} is '{}', which model {} does not know; did you mean '{}'? It knows: {}",
-                 command_, k + 1, element, record_.path, nearest_word(element, names), join(names));
+      throw Error(command_ + ": atom type " + std::to_string(k + 1) + " is '" + element + "', which model " +
+                  record_.path + " does not know; did you mean '" + nearest_word(element, names) +
+                  "'? It knows: " + join(names));
     const auto before = std::find(elements.begin(), elements.begin() + static_cast<std::ptrdiff_t>(k), element);
     if (element != kUnseen && before - elements.begin() != static_cast<std::ptrdiff_t>(k) && !options_.shared_elements)
-      error->all(FLERR,
-                 "{}: atom types {} and {} are both '{}'. If they are meant to be one element, say so with "
-                 "'elements shared'; else name the element of each atom type, in order. The model knows: {}",
-                 command_, before - elements.begin() + 1, k + 1, element, join(names));
+      throw Error(command_ + ": atom types " + std::to_string(before - elements.begin() + 1) + " and " +
+                  std::to_string(k + 1) + " are both '" + element +
+                  "'. If they are meant to be one element, say so with 'elements shared'; else name the element of "
+                  "each atom type, in order. The model knows: " +
+                  join(names));
     model_type_.push_back(static_cast<int>(element == kUnseen ? rules_->unseen_type() : found - names.begin()));
   }
 }
@@ -226,9 +228,23 @@ bool DomainModel::is_stale(const NeighList *list) const
          owner_.size() != static_cast<std::size_t>(atom->nlocal + atom->nghost);
 }
 
+/// pair hybrid lets a later pair_coeff take pairs of types away; a network without them is wrong, and says nothing.
+void DomainModel::check_pairs(const NeighList *list) const
+{
+  if (!list->ijskip) return;
+  for (int i = 1; i <= atom->ntypes; ++i)
+    for (int j = i; j <= atom->ntypes; ++j)
+      if (sees(i) && sees(j) && list->ijskip[i][j])
+        error->all(FLERR,
+                   "{}: a later pair_coeff gave pairs of atom types {} and {} to another style, but model {} needs all "
+                   "neighbours of the atoms it sees: name one of the types NULL, or use 'pair_style hybrid/overlay'",
+                   command_, i, j, record_.path);
+}
+
 void DomainModel::take_list(const NeighList *list)
 {
   check_communication();
+  check_pairs(list);
   list_step_ = neighbor->lastcall;
   candidates_.assign(static_cast<std::size_t>(atom->nlocal + atom->nghost), {});
   const int listed = list->inum + (list->ghost ? list->gnum : 0);

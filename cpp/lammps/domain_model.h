@@ -77,6 +77,7 @@ class DomainModel : protected LAMMPS_NS::Pointers {
   void map_elements(const std::vector<std::string> &elements);
   void check_masses() const;
   void check_communication() const;
+  void check_pairs(const LAMMPS_NS::NeighList *list) const;
   void check_finite(const Matrix3 &strain_derivative) const;
   bool is_stale(const LAMMPS_NS::NeighList *list) const;
   void take_list(const LAMMPS_NS::NeighList *list);

@@ -82,6 +82,8 @@ void PairLpsmd::settings(int narg, char **arg)
 void PairLpsmd::coeff(int narg, char **arg)
 {
   const int n = atom->ntypes;
+  // Nothing of an earlier model may survive a failure: LAMMPS, or init_style, then asks for pair_coeff again.
+  forget_model();
   if (narg < 3 || std::string(arg[0]) != "*" || std::string(arg[1]) != "*")
     error->all(FLERR, "pair_style lpsmd needs 'pair_coeff * * model.pt' and the element of each atom type in order");
   if (narg != 3 + n)
@@ -96,8 +98,6 @@ void PairLpsmd::coeff(int narg, char **arg)
         "style with 'pair_style hybrid'",
         unseen - named.begin() + 1);
 
-  // Nothing of an earlier model may survive a failure: LAMMPS then asks for pair_coeff again.
-  forget_model();
   impl_->chosen = lpsmd::named_model(arg[2], named);
   load_model();
   for (int i = 1; i <= n; ++i)
@@ -120,6 +120,7 @@ void PairLpsmd::forget_model()
   for (int i = 1; i <= n; ++i)
     for (int j = 1; j <= n; ++j) setflag[i][j] = 0;
   impl_->model.forget();
+  impl_->chosen = {};
 }
 
 void PairLpsmd::allocate()
@@ -135,6 +136,8 @@ void PairLpsmd::allocate()
 
 void PairLpsmd::init_style()
 {
+  // pair hybrid does not look at our setflag.
+  if (impl_->chosen.path.empty()) error->all(FLERR, "pair_style lpsmd has no model: its last pair_coeff failed");
   if (!impl_->model.loaded()) load_model();
   impl_->model.check_simulation();
   const bool layers = impl_->model.needs_ghost_layers();
