@@ -21,6 +21,17 @@ DIFFERENCE_FORCE_EV_PER_A = 1e-4
 # Strain 1e-4: truncation below 1e-4 eV for a virial of tens of eV.
 DIFFERENCE_VIRIAL_EV = 1e-3
 
+# ----- heat flux and per-atom virials ----------------------------------------------------------------------
+# Central differences at 0.2 and 0.1 fs: both parts of e_i wobble with P-S bonds of 60 fs, which leaves a part of
+# (2 pi dt / 60 fs)^2 of 100 eV A/ps after the extrapolation's fourth power; measured 2e-5 of a flux of 8000.
+FLUX_DERIVATIVE_EV_A_PER_PS = 2e-4
+# Errors of the two differences are as 4 to 1 but for terms of dt^4: 0.005 measured.
+FLUX_SECOND_ORDER_RATIO = 0.05
+# The same float64 terms in other orders, and programs of other libraries: 1e-12 of each, of the largest component.
+FLUX_SUM_RELATIVE = 1e-11
+# Sums of 52 atoms' virials against one over edges: float64 terms of some 10 eV.
+ATOM_VIRIAL_EV = 1e-10
+
 # ----- constant-energy dynamics ----------------------------------------------------------------------------
 # Velocity Verlet at timestep dt conserves a shadow energy; the true one wobbles by c dt^2, without a slope. c about
 # 5e-4 eV/atom/fs^2 for P-S bonds of 60 fs at 900 K (measured for the shipped models: see test_energy_conservation).

@@ -104,13 +104,18 @@ def simulation(
 
 
 def run_lmp(
-    commands: Sequence[str], folder: Path, *, launcher: Sequence[str] = (), environment: dict[str, str] | None = None
+    commands: Sequence[str],
+    folder: Path,
+    *,
+    launcher: Sequence[str] = (),
+    arguments: Sequence[str] = (),
+    environment: dict[str, str] | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """The `lmp` command as a user would start it; stdout and stderr together."""
     script = folder / "in.test"
     script.write_text("\n".join(commands) + "\n")
     return subprocess.run(
-        [*launcher, str(find_lmp()), "-in", str(script), "-log", "none", "-nocite"],
+        [*launcher, str(find_lmp()), "-in", str(script), "-log", "none", "-nocite", *arguments],
         cwd=folder,
         env={**lammps_environment(), **(environment or {})},
         stdout=subprocess.PIPE,
