@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <array>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -75,6 +76,8 @@ PairLpsmd::~PairLpsmd()
 void PairLpsmd::settings(int narg, char **arg)
 {
   static const std::vector<std::string> options = {"device", "masses", "elements"};
+  static const std::map<std::string, std::vector<std::string>> choices = {
+      {"device", {"auto", "cpu", "cuda"}}, {"masses", {"check", "ignore"}}, {"elements", {"shared", "once"}}};
   // LAMMPS calls this again on the living style when pair_style is repeated.
   if (allocated) forget_model();
   impl_->options = {};
@@ -85,17 +88,15 @@ void PairLpsmd::settings(int narg, char **arg)
     if (std::find(options.begin(), options.end(), option) == options.end())
       error->all(FLERR, k, "pair_style lpsmd: unknown option '{}'; did you mean '{}'? Known: {}", option,
                  lpsmd::nearest_word(option, options), lpsmd::join(options));
-    if (k + 1 == narg) error->all(FLERR, k, "pair_style lpsmd: option '{}' needs a value", option);
+    const auto &allowed = choices.at(option);
+    if (k + 1 == narg)
+      error->all(FLERR, k, "pair_style lpsmd: option '{}' needs a value, one of: {}", option, lpsmd::join(allowed));
     const std::string value = arg[k + 1];
-    const auto chooses = [&](const std::string &first, const std::string &second) {
-      const std::vector<std::string> choices = {first, second};
-      if (value != first && value != second)
-        error->all(FLERR, k + 1, "pair_style lpsmd: {} is '{}', needs one of: {}", option, value, lpsmd::join(choices));
-      return value == first;
-    };
+    if (std::find(allowed.begin(), allowed.end(), value) == allowed.end())
+      error->all(FLERR, k + 1, "pair_style lpsmd: {} is '{}', needs one of: {}", option, value, lpsmd::join(allowed));
     if (option == "device") impl_->options.device.request = value;
-    if (option == "masses") impl_->options.check_masses = chooses("check", "ignore");
-    if (option == "elements") impl_->options.shared_elements = chooses("shared", "once");
+    if (option == "masses") impl_->options.check_masses = value == "check";
+    if (option == "elements") impl_->options.shared_elements = value == "shared";
   }
 }
 
@@ -106,8 +107,10 @@ void PairLpsmd::settings(int narg, char **arg)
 void PairLpsmd::coeff(int narg, char **arg)
 {
   const int n = atom->ntypes;
-  if (narg < 3 || std::string(arg[0]) != "*" || std::string(arg[1]) != "*")
-    error->all(FLERR, "pair_style lpsmd needs 'pair_coeff * * model.pt' and the element of each atom type in order");
+  if (narg < 3)  // LAMMPS sees to the asterisks: one_coeff
+    error->all(FLERR,
+               "pair_style lpsmd needs 'pair_coeff * * model.pt' and the element of each atom type in order, found "
+               "only 'pair_coeff * *'");
   if (narg != 3 + n)
     error->all(FLERR, "pair_coeff names {} elements, this simulation has {} atom types: name one for each, in order",
                narg - 3, n);
