@@ -1,7 +1,8 @@
-"""The `lmp` command on several MPI ranks, and numbers of several simulations out of one start of it."""
+"""Programs on several MPI ranks, and numbers of several simulations out of one start of `lmp`."""
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -9,28 +10,47 @@ from pathlib import Path
 
 import numpy as np
 
+from lpsmd.inputs import lammps_environment
 from support.simulation import run_lmp
 
 #: mpirun itself ends its ranks after this; killing mpirun would leave them behind. What runs takes some seconds.
-TIMEOUT_S = 60
+TIMEOUT_S = 120
 
 
 def run_lmp_on(
-    n_ranks: int, commands: Sequence[str], folder: Path, *, arguments: Sequence[str] = ()
+    n_ranks: int,
+    commands: Sequence[str],
+    folder: Path,
+    *,
+    arguments: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """The `lmp` command on one rank as it is, on more under mpirun; it must not have run into its time limit."""
     if n_ranks == 1:
-        return run_lmp(commands, folder)
-    mpirun = str(Path(sys.executable).parent / "mpirun")
+        return run_lmp(commands, folder, arguments=arguments, environment=dict(environment or {}))
     done = run_lmp(
         commands,
         folder,
-        launcher=[mpirun, "-np", str(n_ranks)],
-        environment={"MPIEXEC_TIMEOUT": str(TIMEOUT_S)},
+        launcher=_launcher(n_ranks),
+        environment={**(environment or {}), **_limit()},
         arguments=arguments,
     )
-    assert "TIMED OUT" not in done.stdout, f"{n_ranks} ranks hang:\n{done.stdout}"
-    return done
+    return _in_time(done)
+
+
+def run_python_on(n_ranks: int, module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """A module of the tests, under mpirun."""
+    tests = str(Path(__file__).parent.parent)
+    path = os.pathsep.join([tests, *filter(None, [os.environ.get("PYTHONPATH")])])
+    done = subprocess.run(
+        [*_launcher(n_ranks), sys.executable, "-m", module, *arguments],
+        env={**lammps_environment(), "PYTHONPATH": path, **_limit()},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    return _in_time(done)
 
 
 def numbers_of(
@@ -49,3 +69,16 @@ def numbers_of(
     assert done.returncode == 0, done.stdout
     lines = [line.split() for line in found.read_text().splitlines()]
     return {words[0]: np.array(words[1:], dtype=np.float64) for words in lines}
+
+
+def _launcher(n_ranks: int) -> list[str]:
+    return [str(Path(sys.executable).parent / "mpirun"), "-np", str(n_ranks)]
+
+
+def _limit() -> dict[str, str]:
+    return {"MPIEXEC_TIMEOUT": str(TIMEOUT_S)}
+
+
+def _in_time(done: subprocess.CompletedProcess[str]) -> subprocess.CompletedProcess[str]:
+    assert "APPLICATION TIMED OUT" not in done.stdout, f"the ranks hang:\n{done.stdout}"
+    return done
