@@ -48,6 +48,17 @@ DIFFERENCE_FORCE_EV_PER_A = 1e-4
 # Strain 1e-4: truncation below 1e-4 eV for a virial of tens of eV.
 DIFFERENCE_VIRIAL_EV = 1e-3
 
+# ----- heat flux and per-atom virials ----------------------------------------------------------------------
+# Central differences at 0.2 and 0.1 fs are 5e-2 and 1e-2 off, what they extrapolate to 6e-7 (dt^4), and rounding of
+# 18 atoms' r e of 2000 eV A over 0.1 fs 1e-8; a virial on the wrong atom is 7 off.
+FLUX_DERIVATIVE_EV_A_PER_PS = 1e-5
+# Errors of the two differences are as 4 to 1 but for terms of dt^4: 2e-4 measured.
+FLUX_SECOND_ORDER_RATIO = 5e-3
+# The same float64 terms in other orders, and programs of other libraries: 1e-12 of each, of the largest component.
+FLUX_SUM_RELATIVE = 1e-11
+# Sums of 52 atoms' virials against one over edges: float64 terms of some 10 eV.
+ATOM_VIRIAL_EV = 1e-10
+
 # ----- constant-energy dynamics ----------------------------------------------------------------------------
 # Velocity Verlet at timestep dt conserves a shadow energy; the true one wobbles by c dt^2, without a slope. c about
 # 5e-4 eV/atom/fs^2 for P-S bonds of 60 fs at 900 K (measured for the shipped models: see test_energy_conservation).

@@ -4,11 +4,11 @@
 
 #include <dlfcn.h>
 
+#include <cstdio>
 #include <cstdlib>
 #include <string>
 
 #include "exceptions.h"
-#include "library.h"
 
 #include "lammps/pair_library.h"
 #include "lammps/plugin_abi.h"
@@ -19,18 +19,23 @@ namespace {
 // Only this part of LAMMPS' C interface is used: it does not depend on the layout of its classes.
 using VersionFunction = int (*)(void *);
 using SettingFunction = int (*)(void *, const char *);
-using ErrorFunction = void (*)(void *, int, const char *);
+using CommandFunction = char *(*)(void *, const char *);
 
 template <typename Function> Function host_symbol(const char *name)
 {
   return reinterpret_cast<Function>(dlsym(RTLD_DEFAULT, name));
 }
 
-/// Print and record the error as LAMMPS would, then unwind to its main loop or library call.
+/// Print the error and unwind to LAMMPS' main loop or library call. Not by lammps_error, which ends the whole process:
+/// that would take a Python session along, and leave the other partitions of a job waiting for this one.
 [[noreturn]] void stop(void *lmp, const std::string &text)
 {
-  // LAMMPS' function catches its own exception, so it returns here and the stack must still be unwound.
-  if (const auto report = host_symbol<ErrorFunction>("lammps_error")) report(lmp, LMP_ERROR_ALL, text.c_str());
+  const std::string print = "print \"\"\"ERROR: " + text + "\"\"\"";
+  if (const auto command = host_symbol<CommandFunction>("lammps_command")) command(lmp, print.c_str());
+  std::fflush(nullptr);  // an abort would leave it in the buffer
+  const auto setting = host_symbol<SettingFunction>("lammps_extract_setting");
+  if (setting && setting(lmp, "universe_size") > setting(lmp, "world_size"))
+    throw LAMMPS_NS::LAMMPSAbortException(text, MPI_COMM_WORLD);
   throw LAMMPS_NS::LAMMPSException(text);
 }
 

@@ -6,6 +6,7 @@
 #include "update.h"
 
 #include <algorithm>
+#include <map>
 #include <utility>
 
 #include "core/text.h"
@@ -16,6 +17,10 @@ using namespace LAMMPS_NS;
 namespace lpsmd {
 
 namespace {
+
+/// Options that take one of some words.
+const std::map<std::string, std::vector<std::string>> kChoices = {
+    {"device", {"auto", "cpu", "cuda"}}, {"masses", {"check", "ignore"}}, {"elements", {"once", "shared"}}};
 
 bool contains(const std::vector<std::string> &words, const std::string &word)
 {
@@ -38,11 +43,11 @@ void check_units(LAMMPS *lmp, const std::string &command)
 OptionReader::OptionReader(LAMMPS *lmp, std::string command, std::vector<std::string> lists) :
     lmp_(lmp),
     command_(std::move(command)),
-    keywords_{"device", "masses", "elements"},
+    keywords_(lists),
     lists_(std::move(lists)),
     values_(lists_.size())
 {
-  keywords_.insert(keywords_.end(), lists_.begin(), lists_.end());
+  for (const auto &[keyword, choices] : kChoices) keywords_.push_back(keyword);
 }
 
 bool OptionReader::is_keyword(const std::string &word) const
@@ -74,27 +79,23 @@ void OptionReader::set(ModelOptions &options, int position, const std::string &k
   if (!is_keyword(keyword))
     error->all(FLERR, position, "{}: unknown option '{}'; did you mean '{}'? Known: {}", command_, keyword,
                nearest_word(keyword, keywords_), join(keywords_));
-  if (words.empty()) error->all(FLERR, position, "{}: option '{}' needs a value", command_, keyword);
-  if (contains(lists_, keyword)) {
+  const auto found = kChoices.find(keyword);
+  if (found == kChoices.end()) {
     values_[static_cast<std::size_t>(std::ranges::find(lists_, keyword) - lists_.begin())] = words;
     return;
   }
+  const std::vector<std::string> &choices = found->second;
+  if (words.empty())
+    error->all(FLERR, position, "{}: option '{}' needs a value, one of: {}", command_, keyword, join(choices));
   if (words.size() > 1)
     error->all(FLERR, position + 2, "{}: option '{}' takes one value, found '{}' after it; known options: {}", command_,
                keyword, words[1], join(keywords_));
   const std::string &value = words.front();
-  if (keyword == "device") options.device.request = choice(position, keyword, value, {"auto", "cpu", "cuda"});
-  if (keyword == "masses") options.check_masses = choice(position, keyword, value, {"check", "ignore"}) == "check";
-  if (keyword == "elements") options.shared_elements = choice(position, keyword, value, {"once", "shared"}) == "shared";
-}
-
-std::string OptionReader::choice(int position, const std::string &keyword, const std::string &value,
-                                 const std::vector<std::string> &known) const
-{
-  if (!contains(known, value))
-    lmp_->error->all(FLERR, position + 1, "{}: {} '{}' is unknown; did you mean '{}'? Known: {}", command_, keyword,
-                     value, nearest_word(value, known), join(known));
-  return value;
+  if (!contains(choices, value))
+    error->all(FLERR, position + 1, "{}: {} is '{}', needs one of: {}", command_, keyword, value, join(choices));
+  if (keyword == "device") options.device.request = value;
+  if (keyword == "masses") options.check_masses = value == "check";
+  if (keyword == "elements") options.shared_elements = value == "shared";
 }
 
 }  // namespace lpsmd

@@ -31,8 +31,6 @@ class OptionReader {
  private:
   bool is_keyword(const std::string &word) const;
   void set(ModelOptions &options, int position, const std::string &keyword, const std::vector<std::string> &words);
-  std::string choice(int position, const std::string &keyword, const std::string &value,
-                     const std::vector<std::string> &known) const;
 
   LAMMPS_NS::LAMMPS *lmp_;
   std::string command_;

