@@ -130,7 +130,7 @@ BAD_INPUTS = [
         "mode multi': remove it", n_ranks=(2,)),
     bad("shorter communication cutoff in a run that goes on",
         (*cell(), *NEQUIP, *DEFORMED, "run 5", "comm_modify cutoff 3.0", "run 5 pre no"),
-        "the communication cutoff is 7 A, 2 layer(s) of 5 A on 2 rank(s) and the skin need 12 A. Remove 'comm_modify cutoff 3'",
+        "the communication cutoff is 7 A, 2 layer(s) of 5 A on 2 rank(s) and the skin need 12 A. Remove",
         n_ranks=(2,)),
     # ----- what happens in a run, each on one of the ranks
     bad("out of memory", (*cell(), CLOSE_LOW, *use("memory.pt")),
