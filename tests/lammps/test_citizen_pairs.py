@@ -119,6 +119,26 @@ def overlay() -> Scenario:
     )
 
 
+def two_halves() -> Scenario:
+    """Two networks that do not see each other's atoms."""
+    return Scenario(
+        (
+            "pair_style hybrid lpsmd device cpu lpsmd device cpu lj/cut 5.0",
+            f"pair_coeff * * lpsmd 1 {MACE} Li P NULL NULL",
+            f"pair_coeff * * lpsmd 2 {DEEPMD} NULL NULL S Cl",
+            f"pair_coeff 1*2 3*4 lj/cut {EPSILON_EV} {SIGMA_A}",
+        ),
+        lambda: added(
+            FRAME,
+            {
+                "mace": (np.flatnonzero(TYPES < 2), expectation(MACE, FRAME[np.flatnonzero(TYPES < 2)])),
+                "deepmd": (np.flatnonzero(TYPES >= 2), expectation(DEEPMD, FRAME[np.flatnonzero(TYPES >= 2)])),
+                "lj": everything(lj({(1, 3): 5.0, (1, 4): 5.0, (2, 3): 5.0, (2, 4): 5.0})),
+            },
+        ),
+    )
+
+
 def scaled() -> Scenario:
     def mixed() -> Evaluation:
         one, two = expectation(NEQUIP, FRAME), expectation(MACE, FRAME)
@@ -194,6 +214,7 @@ SCENARIOS = {
     "null_nequip": null_types(NEQUIP),
     "null_deepmd": null_types(DEEPMD),
     "overlay": overlay(),
+    "two_halves": two_halves(),
     "scaled": scaled(),
     "exclude_type": exclude_type(),
     "exclude_group": exclude_group(),
