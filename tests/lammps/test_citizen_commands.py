@@ -134,7 +134,16 @@ def expand(commands: Sequence[str], model: Path, data: Path) -> list[str]:
     return out
 
 
-@pytest.mark.parametrize("name", BETWEEN)
+# The others are slow: variations of these.
+QUICK_BETWEEN = (
+    *("reset_timestep", "run_every", "run_pre_no", "delete_atoms_gaps", "create_atoms", "set_type", "change_box"),
+    *("replicate", "sort", "multi", "wide", "respa", "deform", "swap", "lj_between", "clear"),
+)
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name in QUICK_BETWEEN else pytest.mark.slow) for name in BETWEEN]
+)
 def test_between_runs(name: str, data: Path) -> None:
     with opened(*setup(str(data)), *use(DEEPMD), *NVE, *expand(BETWEEN[name], DEEPMD, data)) as lmp:
         agree(lmp, DEEPMD)
@@ -151,7 +160,7 @@ def test_between_runs_with_messages(name: str, model: Path, data: Path) -> None:
 # ----- minimisers, barostats, dumps ------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("style", ["cg", "fire"])
+@pytest.mark.parametrize("style", ["cg", pytest.param("fire", marks=pytest.mark.slow)])
 def test_minimize(style: str, data: Path) -> None:
     with opened(*setup(str(data)), *use(DEEPMD), "run 0", f"min_style {style}") as lmp:
         before = lmp.get_thermo("pe")
@@ -237,31 +246,29 @@ def test_rerun(data: Path, tmp_path: Path) -> None:
 # ----- runs cut in pieces ----------------------------------------------------------------------------------
 
 
+@pytest.fixture(scope="module")
+def in_one_piece(data: Path) -> Atoms:
+    with opened(*setup(str(data)), *use(DEEPMD), *NVE, "run 12") as lmp:
+        return current(lmp)
+
+
 @pytest.mark.parametrize(
     "pieces",
     [
         ("run 0", "run 12"),
-        ("run 4", "run 8 pre no post no"),
         ("run 12 every 3 NULL",),
-        ("run 5", "reset_timestep 0", "run 7"),
         ("run 4 post no", "run 12 upto pre no"),
         ("atom_modify sort 3 2.0", "run 12"),
         ("neighbor 0.2 bin", "neigh_modify every 1 delay 0 check yes", "run 12"),
     ],
     ids=" / ".join,
 )
-def test_the_same_path(pieces: tuple[str, ...], data: Path) -> None:
-    found = []
-    for commands in (("run 12",), pieces):
-        with opened(*setup(str(data)), *use(DEEPMD), *NVE, *commands) as lmp:
-            atoms = current(lmp)
-            atoms.wrap(eps=0)
-            found.append(atoms)
-    vectors = found[1].positions - found[0].positions
-    fractions = found[0].cell.scaled_positions(vectors)
-    np.testing.assert_allclose(
-        (fractions - np.round(fractions)) @ found[0].cell.array, 0, rtol=0, atol=CITIZEN_POSITION_A
-    )
+def test_the_same_path(pieces: tuple[str, ...], data: Path, in_one_piece: Atoms) -> None:
+    with opened(*setup(str(data)), *use(DEEPMD), *NVE, *pieces) as lmp:
+        vectors = current(lmp).positions - in_one_piece.positions
+    fractions = in_one_piece.cell.scaled_positions(vectors)
+    shifts = (fractions - np.round(fractions)) @ in_one_piece.cell.array
+    np.testing.assert_allclose(shifts, 0, rtol=0, atol=CITIZEN_POSITION_A)
 
 
 def test_set_force(data: Path) -> None:
@@ -290,7 +297,7 @@ def test_set_force(data: Path) -> None:
         assert np.abs((ordered(lmp, "x") - start)[~fixed]).max() > 0.01
 
 
-@pytest.mark.parametrize("model", [DEEPMD, NEQUIP], ids=lambda path: path.stem)
+@pytest.mark.parametrize("model", [DEEPMD, pytest.param(NEQUIP, marks=pytest.mark.slow)], ids=lambda path: path.stem)
 def test_lost_atoms(model: Path, tmp_path: Path) -> None:
     """Atoms that leave a box with fixed walls are gone, or stop the run, as thermo_modify says."""
     cluster = Atoms("Li3SCl", positions=[[3, 3, 3], [5, 4, 3], [4, 6, 5], [5, 5, 4], [8.5, 8, 8]], cell=[9.0] * 3)
@@ -478,10 +485,12 @@ REFUSED = {
 @pytest.mark.parametrize("name", REFUSED)
 def test_refused(name: str, data: Path) -> None:
     commands, message = REFUSED[name]
-    with opened(*setup(str(data)), *use(NEQUIP), "fix move all nve", *commands) as lmp:
+    model = NEQUIP if name == "centroid" else DEEPMD  # whose centroid virial there is
+    with opened(*setup(str(data)), *use(model), "fix move all nve", *commands) as lmp:
         assert message in fails(lmp)
 
 
+@pytest.mark.slow
 def test_neighbour_styles_without_neighbours_of_ghosts_are_refused(tmp_path: Path) -> None:
     file = write_data(tmp_path / "start.data", FRAME)
     multi = ["neighbor 1.0 multi"]
