@@ -144,6 +144,11 @@ void DomainModel::check_simulation() const
         "{}: {} message-passing layers on {} ranks need one communication cutoff of {:.4g} A for all types, found "
         "'comm_modify mode multi': remove it",
         command_, passport().layers, comm->nprocs, ghost_cutoff_A());
+  if (needs_ghost_layers() && neighbor->style != Neighbor::BIN && neighbor->style != Neighbor::NSQ)
+    error->all(FLERR,
+               "{}: {} message-passing layers on {} ranks need neighbours of ghosts, which 'neighbor multi' does not "
+               "find: use 'neighbor {:.4g} bin'",
+               command_, passport().layers, comm->nprocs, neighbor->skin);
   ModelSession::set_thread_count(comm->nthreads);
 }
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -119,6 +120,26 @@ def overlay() -> Scenario:
     )
 
 
+def two_halves() -> Scenario:
+    """Two networks that do not see each other's atoms."""
+    return Scenario(
+        (
+            "pair_style hybrid lpsmd device cpu lpsmd device cpu lj/cut 5.0",
+            f"pair_coeff * * lpsmd 1 {MACE} Li P NULL NULL",
+            f"pair_coeff * * lpsmd 2 {DEEPMD} NULL NULL S Cl",
+            f"pair_coeff 1*2 3*4 lj/cut {EPSILON_EV} {SIGMA_A}",
+        ),
+        lambda: added(
+            FRAME,
+            {
+                "mace": (np.flatnonzero(TYPES < 2), expectation(MACE, FRAME[np.flatnonzero(TYPES < 2)])),
+                "deepmd": (np.flatnonzero(TYPES >= 2), expectation(DEEPMD, FRAME[np.flatnonzero(TYPES >= 2)])),
+                "lj": everything(lj({(1, 3): 5.0, (1, 4): 5.0, (2, 3): 5.0, (2, 4): 5.0})),
+            },
+        ),
+    )
+
+
 def scaled() -> Scenario:
     def mixed() -> Evaluation:
         one, two = expectation(NEQUIP, FRAME), expectation(MACE, FRAME)
@@ -194,6 +215,7 @@ SCENARIOS = {
     "null_nequip": null_types(NEQUIP),
     "null_deepmd": null_types(DEEPMD),
     "overlay": overlay(),
+    "two_halves": two_halves(),
     "scaled": scaled(),
     "exclude_type": exclude_type(),
     "exclude_group": exclude_group(),
@@ -204,8 +226,14 @@ SCENARIOS = {
 NEWTON = {"on": "on", "off": "off", "off_on": "off on"}
 
 
-# The rest is slow.
 QUICK = ("null_deepmd", "null_nequip", "pair_cutoffs", "exclude_group")
+QUICK_ON_TWO_RANKS = {
+    ("null_nequip", "on"),
+    ("null_nequip", "off"),
+    ("null_deepmd", "off"),
+    ("pair_cutoffs", "off_on"),
+    ("exclude_group", "on"),
+}
 
 
 def script(name: str, newton: str, folder: Path) -> list[str]:
@@ -215,9 +243,12 @@ def script(name: str, newton: str, folder: Path) -> list[str]:
     return [*setup(str(data), newton=NEWTON[newton]), *commands, *measurement(str(folder / f"{name}-{newton}"))]
 
 
-def cases(*newtons: str) -> list[object]:
+def cases(ranks: int) -> list[object]:
+    """The rest is slow, and on two ranks the quick ones too, for all but the newton settings named here."""
+    newtons = ("on", "off") if ranks == 1 else tuple(NEWTON)
+    quick = {(name, newton) for name in QUICK for newton in ("on", "off")} if ranks == 1 else QUICK_ON_TWO_RANKS
     return [
-        pytest.param(name, newton, marks=[] if name in QUICK else pytest.mark.slow)
+        pytest.param(name, newton, marks=[] if (name, newton) in quick else pytest.mark.slow)
         for name in SCENARIOS
         for newton in newtons
     ]
@@ -244,37 +275,33 @@ def same(found: Numbers, expected: Evaluation) -> None:
     np.testing.assert_allclose(found.sum_of_atom_virials, voigt(expected.virial_eV), rtol=0, atol=CITIZEN_VIRIAL_EV)
 
 
-@pytest.mark.parametrize(("name", "newton"), cases("on", "off"))
+@pytest.mark.parametrize(("name", "newton"), cases(ranks=1))
 def test_one_rank(name: str, newton: str, expected: Callable[[str], Evaluation], tmp_path: Path) -> None:
     run_here(script(name, newton, tmp_path))
     same(read_numbers(tmp_path, f"{name}-{newton}"), expected(name))
 
 
 @pytest.fixture(scope="module")
-def two_ranks(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+def two_ranks(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], Path]:
     """All quick (or all slow) scenarios in one start of two ranks: `clear` between them is tested with them."""
     folders: dict[bool, Path] = {}
 
-    def folder_of(name: str) -> Path:
-        quick = name in QUICK
+    def folder_of(name: str, newton: str) -> Path:
+        quick = (name, newton) in QUICK_ON_TWO_RANKS
         if quick not in folders:
-            folders[quick] = tmp_path_factory.mktemp("two")
-            commands = []
-            for each in SCENARIOS:
-                if (each in QUICK) == quick:
-                    for newton in NEWTON:
-                        commands += script(each, newton, folders[quick])
-            run_on_ranks(commands, folders[quick], ranks=2)
+            folder = folders[quick] = tmp_path_factory.mktemp("two")
+            chosen = [case for case in product(SCENARIOS, NEWTON) if (case in QUICK_ON_TWO_RANKS) == quick]
+            run_on_ranks([line for case in chosen for line in script(*case, folder)], folder, ranks=2)
         return folders[quick]
 
     return folder_of
 
 
-@pytest.mark.parametrize(("name", "newton"), cases(*NEWTON))
+@pytest.mark.parametrize(("name", "newton"), cases(ranks=2))
 def test_two_ranks(
-    name: str, newton: str, expected: Callable[[str], Evaluation], two_ranks: Callable[[str], Path]
+    name: str, newton: str, expected: Callable[[str], Evaluation], two_ranks: Callable[[str, str], Path]
 ) -> None:
-    same(read_numbers(two_ranks(name), f"{name}-{newton}"), expected(name))
+    same(read_numbers(two_ranks(name, newton), f"{name}-{newton}"), expected(name))
 
 
 def test_the_scenarios_differ(expected: Callable[[str], Evaluation]) -> None:

@@ -110,7 +110,7 @@ def test_everything_comes_back(data: Path, tmp_path: Path, monkeypatch: pytest.M
     assert expected == pytest.approx(evaluate(here / "own.pt", renamed).energy_eV, abs=CITIZEN_ENERGY_EV)
 
 
-@pytest.mark.parametrize("model", [NEQUIP, DEEPMD], ids=lambda path: path.stem)
+@pytest.mark.parametrize("model", [pytest.param(NEQUIP, marks=pytest.mark.slow), DEEPMD], ids=["nequip", "deepmd"])
 def test_dynamics_goes_on(model: Path, data: Path, tmp_path: Path) -> None:
     file = tmp_path / "ten.restart"
     with opened(*setup(str(data)), *use(model), *DYNAMICS, "run 10", f"write_restart {file}", "run 20") as lmp:
