@@ -49,7 +49,7 @@ struct PairLpsmd::Impl {
 
 /* ---------------------------------------------------------------------- */
 
-PairLpsmd::PairLpsmd(LAMMPS *host) : Pair(host), impl_(std::make_unique<Impl>())
+PairLpsmd::PairLpsmd(LAMMPS *host) : lpsmd::PairBase(host), impl_(std::make_unique<Impl>())
 {
   if (std::string(update->unit_style) != "metal")
     error->all(FLERR,

@@ -5,7 +5,7 @@
 #ifndef LMP_PAIR_LPSMD_H
 #define LMP_PAIR_LPSMD_H
 
-#include "pair.h"
+#include "lammps/compat.h"
 
 #include <array>
 #include <memory>
@@ -13,7 +13,7 @@
 
 namespace LAMMPS_NS {
 
-class PairLpsmd : public Pair {
+class PairLpsmd : public lpsmd::PairBase {
  public:
   PairLpsmd(class LAMMPS *);
   ~PairLpsmd() override;
