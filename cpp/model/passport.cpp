@@ -8,8 +8,8 @@ namespace lpsmd {
 
 namespace {
 
-// The LAMMPS distribution ships this header under a namespace of its own.
-using Json = ::nlohmann_lmp::json;
+// LAMMPS ships this header under a namespace of its own.
+using Json = ::LPSMD_JSON_NAMESPACE::json;
 
 std::vector<double> flat(const Json &rows)
 {

