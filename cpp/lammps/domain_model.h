@@ -52,6 +52,7 @@ class DomainModel : protected LAMMPS_NS::Pointers {
   bool sees(int type) const { return static_cast<std::size_t>(model_type_[type]) != rules_->unseen_type(); }
   /// Cutoff between two atom types in Angstrom; 0 if the model does not see one of them.
   double cutoff_A(int type_i, int type_j) const;
+  bool on_gpu() const { return session_->on_gpu(); }
   double max_cutoff_A() const { return rules_->max_cutoff_A(); }
   void log_model() const;
 

@@ -4,8 +4,10 @@
 #include "comm.h"
 #include "error.h"
 #include "force.h"
+#include "input.h"
 #include "memory.h"
 #include "neighbor.h"
+#include "universe.h"
 #include "utils.h"
 
 #include <algorithm>
@@ -14,6 +16,7 @@
 #include <vector>
 
 #include "lammps/domain_model.h"
+#include "lammps/environment.h"
 #include "lammps/model_options.h"
 #include "lammps/restart_file.h"
 
@@ -58,6 +61,9 @@ PairLpsmd::PairLpsmd(LAMMPS *host) : Pair(host), impl_(std::make_unique<Impl>(ho
 
 PairLpsmd::~PairLpsmd()
 {
+  // LAMMPS deletes its Update first, and then all else, when it ends; by 'clear' it only begins anew.
+  const bool ends = !update && (!input->command || std::string(input->command) != "clear");
+  if (ends && universe->nworlds > 1) lpsmd::rest_from_now_on();
   if (!allocated) return;
   memory->destroy(setflag);
   memory->destroy(cutsq);
@@ -110,6 +116,8 @@ void PairLpsmd::load_model()
 {
   impl_->model.load(impl_->chosen, impl_->options);
   impl_->model.log_model();
+  // Ranks of one simulation wait for each other, and must not do so for a slice.
+  if (universe->nworlds > 1 && comm->nprocs == 1 && !impl_->model.on_gpu()) lpsmd::compute_in_long_slices();
   // An edge's virial goes to the atom whose displacement it answers to. Energies of message-passing models answer
   // to atoms beyond their edges, which the contract, a sum over centres, does not tell apart.
   centroidstressflag = impl_->model.passport().local && force->pair == this ? CENTROID_AVAIL : CENTROID_NOTAVAIL;

@@ -79,7 +79,7 @@ def test_two_ranks_over_one(architecture: str, cell: tuple[int, Path], tmp_path:
 def test_partitions_over_runs_alone(tmp_path: Path, benchmark: Any) -> None:
     """Eight replicas with two models, on all cores."""
     models = [MODELS["nequip"], MODELS["deepmd"]] * 4
-    script = write_input(tmp_path, models, find_lammps_input("li6ps5cl.data"), steps=400)
+    script = write_input(tmp_path, models, find_lammps_input("li6ps5cl.data"), steps=800)
     cores = len(os.sched_getaffinity(0))
 
     start = time.perf_counter()
