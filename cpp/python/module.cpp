@@ -1,4 +1,5 @@
 #include "core/error.h"
+#include "core/sha256.h"
 #include "python/bindings.h"
 
 namespace py = pybind11;
@@ -16,6 +17,10 @@ PYBIND11_MODULE(_core, module)
       PyErr_SetString(lpsmd_error, error.what());
     }
   });
+  module.def(
+      "sha256_of_file", &lpsmd::sha256_of_file, py::arg("path"),
+      "SHA-256 of a file's bytes in hexadecimal, by which a LAMMPS restart knows its model. Raises LpsmdError if the "
+      "file cannot be read.");
   bind_graph(module);
   bind_dump(module);
   bind_msd(module);
