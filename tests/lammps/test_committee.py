@@ -165,3 +165,18 @@ def test_errors(command: str, message: str, atoms: Atoms) -> None:
         text = re.sub(r"\s+", " ", str(caught.value))
         assert message in text
         assert "compute lpsmd/committee" in text or "model file" in text
+
+
+def test_the_example_of_the_docs(atoms: Atoms, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "pair_style.md").read_text()
+    example = text.split("For example every 100 steps:\n\n")[1].split("\n\n")[0].splitlines()
+    assert len(example) == 5
+    monkeypatch.chdir(tmp_path)
+    with simulation(atoms) as run:
+        run.lmp.commands_list(["pair_style zero 6.0", "pair_coeff * *"])
+        run.lmp.commands_list([line.split("#")[0].strip() for line in example])
+        run.lmp.command("run 0")
+    step, largest, mean = np.loadtxt(tmp_path / "committee.dat")
+    assert step == 0
+    assert largest > mean > 0.0
+    assert "ITEM: ATOMS id element x y z c_dev" in (tmp_path / "dev.dump").read_text()
