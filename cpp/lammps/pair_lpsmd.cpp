@@ -59,11 +59,19 @@ PairLpsmd::PairLpsmd(LAMMPS *host) : Pair(host), impl_(std::make_unique<Impl>(ho
   centroidstressflag = CENTROID_NOTAVAIL;
 }
 
+/// Before 2025 LAMMPS kept it for itself: then it might be 'clear'.
+template <typename Input> static std::string command_at_work(const Input *input)
+{
+  if constexpr (requires { std::string(input->command); })
+    return input->command ? input->command : "";
+  else
+    return "clear";
+}
+
 PairLpsmd::~PairLpsmd()
 {
   // LAMMPS deletes its Update first, and then all else, when it ends; by 'clear' it only begins anew.
-  const bool ends = !update && (!input->command || std::string(input->command) != "clear");
-  if (ends && universe->nworlds > 1) lpsmd::rest_from_now_on();
+  if (!update && universe->nworlds > 1 && command_at_work(input) != "clear") lpsmd::rest_from_now_on();
   if (!allocated) return;
   memory->destroy(setflag);
   memory->destroy(cutsq);
@@ -203,7 +211,7 @@ template <typename Add> void PairLpsmd::on_all_atoms(double **array, std::size_t
   impl_->width = width;
   values.assign(width * all, 0.0);
   add(values);
-  comm->reverse_comm(this, static_cast<int>(width));
+  comm->reverse_comm(this);
   for (std::size_t k = 0; k < width * owned; ++k) array[0][k] += values[k];
 }
 

@@ -20,8 +20,9 @@ from ase.io import read
 
 import lpsmd
 from lpsmd.inputs import find_lammps_input
-from support.partitions import MPIRUN, finish, run_partitions, start_alone, write_input
-from support.simulation import TYPE_NAMES, run_lmp, simulation
+from support.mpirun import run_lmp_on
+from support.partitions import finish, run_partitions, start_alone, write_input
+from support.simulation import TYPE_NAMES, simulation
 
 PACKAGE = Path(lpsmd.__file__).parent
 MODELS = {name: PACKAGE / "demo" / "models" / f"{name}_pbe.pt" for name in ("nequip", "mace", "deepmd")}
@@ -54,7 +55,7 @@ def run_on(ranks: int, model: Path, data: Path, folder: Path, *, steps: int) -> 
         "run 3 post no",
         f"run {steps}",
     ]
-    done = run_lmp(commands, folder, launcher=[MPIRUN, "-np", str(ranks)])
+    done = run_lmp_on(ranks, commands, folder)
     assert done.returncode == 0, done.stdout
     seconds = float(re.findall(r"Loop time of (\S+)", done.stdout)[-1])
     work = re.findall(r"(\S+) times the work", done.stdout)

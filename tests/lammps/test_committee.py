@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,8 +12,9 @@ from ase import Atoms
 from ase.io import read
 
 from lpsmd.models.evaluate import LpsmdCalculator
+from support.mpirun import run_lmp_on
 from support.parity import PARITY
-from support.simulation import TYPE_NAMES, Simulation, run_lmp, simulation
+from support.simulation import TYPE_NAMES, Simulation, simulation
 from tolerances import COMMITTEE_DEVIATION_EV_PER_A, COMMITTEE_ENERGY_EV_PER_ATOM
 
 # Different architectures, cutoffs' reach and precisions in one committee.
@@ -121,7 +121,8 @@ def test_every_n_steps_on_two_ranks(style: str, newton: str, atoms: Atoms, tmp_p
         run.lmp.commands_list([f"write_data {data}"])
     rows = {}
     for ranks in (1, 2):
-        done = run_lmp(
+        done = run_lmp_on(
+            ranks,
             [
                 "units metal",
                 f"newton {newton}",
@@ -136,7 +137,6 @@ def test_every_n_steps_on_two_ranks(style: str, newton: str, atoms: Atoms, tmp_p
                 "run 10",
             ],
             tmp_path,
-            launcher=[str(Path(sys.executable).parent / "mpirun"), "-np", str(ranks)],
         )
         assert done.returncode == 0, done.stdout
         rows[ranks] = np.loadtxt(tmp_path / f"dev.{ranks}")

