@@ -54,7 +54,7 @@ PairLpsmd::PairLpsmd(LAMMPS *host) : Pair(host), impl_(std::make_unique<Impl>(ho
   ghostneigh = 1;  // cutghost is ours to set; lists of ghosts are asked for where they are needed
   // Forces of images are folded onto their owners, so the sum over f.r would miss the cell vectors.
   no_virial_fdotr_compute = 1;
-  comm_reverse_off = kVoigt.size();
+  comm_reverse = comm_reverse_off = kVoigt.size();  // LAMMPS' communication styles differ in which they look at
   // Known once there is a model; pair hybrid asks before, and then does without.
   centroidstressflag = CENTROID_NOTAVAIL;
 }
