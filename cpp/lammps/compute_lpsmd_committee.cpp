@@ -81,7 +81,6 @@ void ComputeLpsmdCommittee::load_models(const std::vector<std::string> &names, c
 
 void ComputeLpsmdCommittee::init()
 {
-  impl_->step = -1;
   double ghost_cutoff_A = 0.0, cutoff_A = 0.0;
   bool of_ghosts = false;
   for (const auto &model : impl_->models) {
@@ -97,22 +96,37 @@ void ComputeLpsmdCommittee::init()
   // LAMMPS has no lists of ghosts that are built on demand only.
   NeighRequest *const request = neighbor->add_request(
       this, NeighConst::REQ_FULL | (of_ghosts ? NeighConst::REQ_GHOST : NeighConst::REQ_OCCASIONAL));
-  if (!pair_list_suffices(of_ghosts)) request->set_cutoff(cutoff_A + neighbor->skin);
+  if (of_ghosts)
+    reach_neighbors_of_ghosts(cutoff_A);
+  else if (!pair_list_suffices())
+    request->set_cutoff(cutoff_A + neighbor->skin);
 }
 
 /// Whether lists of the cutoffs of the pair style have all pairs of every model.
-bool ComputeLpsmdCommittee::pair_list_suffices(bool of_ghosts) const
+bool ComputeLpsmdCommittee::pair_list_suffices() const
 {
-  const Pair *const pair = force->pair;
-  if (!pair) return false;
+  if (!force->pair) return false;
   for (int i = 1; i <= atom->ntypes; ++i)
-    for (int j = i; j <= atom->ntypes; ++j) {
-      double listed = std::sqrt(pair->cutsq[i][j]);
-      if (of_ghosts && pair->ghostneigh) listed = std::min(listed, pair->cutghost[i][j]);
+    for (int j = i; j <= atom->ntypes; ++j)
       for (const auto &model : impl_->models)
-        if (model->cutoff_A(i, j) > listed) return false;
-    }
+        if (model->cutoff_A(i, j) > std::sqrt(force->pair->cutsq[i][j])) return false;
   return true;
+}
+
+/// A cutoff of a request's own is that of owned atoms' neighbours only; those of ghosts go by the pair style's.
+void ComputeLpsmdCommittee::reach_neighbors_of_ghosts(double cutoff_A)
+{
+  if (!pair_list_suffices())
+    error->all(
+        FLERR,
+        "{}: message-passing models on {} ranks need neighbours of ghosts within {:.4g} A, and LAMMPS finds them "
+        "as far as the pair style looks, which is less: use one rank, or let the pair style look further, as in "
+        "'pair_style hybrid/overlay ... zero {:.4g}'",
+        kCommand, comm->nprocs, cutoff_A, cutoff_A);
+  if (!force->pair->ghostneigh) return;
+  for (int i = 1; i <= atom->ntypes; ++i)
+    for (int j = 1; j <= atom->ntypes; ++j)
+      force->pair->cutghost[i][j] = std::max(force->pair->cutghost[i][j], std::sqrt(force->pair->cutsq[i][j]));
 }
 
 void ComputeLpsmdCommittee::init_list(int, NeighList *list)
@@ -141,10 +155,11 @@ void ComputeLpsmdCommittee::compute_peratom()
   evaluate();
 }
 
-/// Once for a step, however many of its values are asked for.
+/// Once for an output, however many of its values are asked for: LAMMPS clears the flag before each, and positions may
+/// have been changed from outside at the same step.
 void ComputeLpsmdCommittee::evaluate()
 {
-  if (impl_->step == update->ntimestep) return;
+  if (invoked_flag != 0 && impl_->step == update->ntimestep) return;
   evaluate_models();
   deviate();
   summarise();
@@ -153,6 +168,9 @@ void ComputeLpsmdCommittee::evaluate()
 
 void ComputeLpsmdCommittee::evaluate_models()
 {
+  if (!impl_->list) error->all(FLERR, "{} has no neighbours yet: start a run without 'pre no' first", kCommand);
+  // Fixes that change the box at the end of a step move owned atoms, and leave ghosts behind until the next.
+  comm->forward_comm();
   if (impl_->list->occasional) neighbor->build_one(impl_->list);
   const auto owned = static_cast<std::size_t>(atom->nlocal), all = owned + static_cast<std::size_t>(atom->nghost);
   impl_->forces.resize(impl_->models.size());

@@ -38,7 +38,8 @@ class ComputeLpsmdCommittee : public Compute {
 
   void load_models(const std::vector<std::string> &names, const std::vector<std::string> &types,
                    const lpsmd::ModelOptions &options);
-  bool pair_list_suffices(bool of_ghosts) const;
+  bool pair_list_suffices() const;
+  void reach_neighbors_of_ghosts(double cutoff_A);
   void evaluate();
   void evaluate_models();
   void deviate();

@@ -137,6 +137,12 @@ void DomainModel::check_simulation() const
                    "{}: special_bonds lj is {} {} {}, needs 1 1 1: a network knows no bonds, so neighbours that LAMMPS "
                    "leaves out for being bonded would be missing. Add 'special_bonds lj/coul 1 1 1'",
                    command_, force->special_lj[1], force->special_lj[2], force->special_lj[3]);
+  if (neighbor->includegroup)
+    error->all(
+        FLERR,
+        "{}: 'neigh_modify include' leaves the neighbours of all other atoms out, needs none: remove it, or name "
+        "those atoms' types NULL under 'pair_style hybrid'",
+        command_);
   if (options_.check_masses) check_masses();
   if (needs_ghost_layers() && comm->mode != Comm::SINGLE)
     error->all(

@@ -2,6 +2,7 @@
 
 #include <dlfcn.h>
 #include <sched.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <unistd.h>
@@ -42,7 +43,7 @@ void compute_in_long_slices()
   struct {
     std::uint32_t size = 48, policy = SCHED_BATCH;
     std::uint64_t flags = 0;
-    std::int32_t nice = 0;
+    std::int32_t nice = getpriority(PRIO_PROCESS, 0);
     std::uint32_t priority = 0;
     std::uint64_t slice_ns = 100'000'000, deadline = 0, period = 0;
   } attributes;

@@ -70,7 +70,7 @@ template <typename Input> static std::string command_at_work(const Input *input)
 
 PairLpsmd::~PairLpsmd()
 {
-  // LAMMPS deletes its Update first, and then all else, when it ends; by 'clear' it only begins anew.
+  // When LAMMPS ends it deletes its Update, and then all else; by 'clear' it only begins anew.
   if (!update && universe->nworlds > 1 && command_at_work(input) != "clear") lpsmd::rest_from_now_on();
   if (!allocated) return;
   memory->destroy(setflag);
@@ -205,8 +205,7 @@ void PairLpsmd::compute(int eflag, int vflag)
 template <typename Add> void PairLpsmd::on_all_atoms(double **array, std::size_t width, const Add &add)
 {
   const auto owned = static_cast<std::size_t>(atom->nlocal), all = owned + static_cast<std::size_t>(atom->nghost);
-  if (all == 0) return add({});
-  if (force->newton_pair || comm->nprocs == 1) return add({array[0], width * all});
+  if (force->newton_pair || comm->nprocs == 1) return add({all ? array[0] : nullptr, width * all});
   auto &values = impl_->ghost_values;
   impl_->width = width;
   values.assign(width * all, 0.0);

@@ -108,13 +108,33 @@ def test_unseen_types_take_no_part(atoms: Atoms) -> None:
         assert mean == pytest.approx(deviation.mean(), abs=COMMITTEE_DEVIATION_EV_PER_A)
 
 
+def test_positions_that_change_without_a_step(atoms: Atoms) -> None:
+    """From outside, with `pre no`; and by a fix that moves the box at the end of a step."""
+    with simulation(atoms) as run:
+        run.use_model(MODELS[0])
+        run.lmp.command(committee())
+        run.lmp.commands_list(["thermo_style custom step c_dev", "run 0"])
+        shifts = np.random.default_rng(8).normal(0.0, 0.05, atoms.positions.shape)
+        moved = run.atoms.copy()
+        moved.positions += shifts
+        run.move(shifts)
+        run.lmp.command("run 0 pre no")
+        deviation, _ = expected(moved, MODELS)
+        np.testing.assert_allclose(deviations(run), deviation, rtol=0, atol=COMMITTEE_DEVIATION_EV_PER_A)
+        run.lmp.commands_list(["timestep 0.001", "fix pull all deform 1 x erate 20 remap x", "fix move all nve"])
+        run.lmp.command("run 3")
+        in_run = run.lmp.extract_compute("dev", 0, 0)
+        run.lmp.command("run 0")
+        assert run.lmp.extract_compute("dev", 0, 0) == pytest.approx(in_run, abs=COMMITTEE_DEVIATION_EV_PER_A)
+
+
 @pytest.mark.parametrize("newton", ["on", "off"])
-@pytest.mark.parametrize("style", ["lpsmd", "lj/cut"])
+@pytest.mark.parametrize("style", ["lpsmd", "zero"])
 def test_every_n_steps_on_two_ranks(style: str, newton: str, atoms: Atoms, tmp_path: Path) -> None:
     """Dynamics with output every 5 steps: two ranks say what one rank says, with or without newton."""
     pair = {
         "lpsmd": ["pair_style lpsmd", f"pair_coeff * * {MODELS[1]} {TYPES}"],
-        "lj/cut": ["pair_style lj/cut 3.0", "pair_coeff * * 0.001 1.5"],
+        "zero": ["pair_style zero 5.0", "pair_coeff * *"],
     }[style]
     with simulation(atoms) as run:
         data = tmp_path / "cell.data"
@@ -144,6 +164,17 @@ def test_every_n_steps_on_two_ranks(style: str, newton: str, atoms: Atoms, tmp_p
     # A float32 member rounds differently on two ranks.
     np.testing.assert_allclose(rows[1][:, 1:], rows[2][:, 1:], rtol=0, atol=2 * COMMITTEE_DEVIATION_EV_PER_A)
     assert rows[1][0, 1] == pytest.approx(expected(atoms, MODELS)[0].max(), abs=1e-4)
+
+
+def test_two_ranks_and_a_pair_style_that_looks_less_far(atoms: Atoms, tmp_path: Path) -> None:
+    with simulation(atoms) as run:
+        run.lmp.command(f"write_data {tmp_path / 'cell.data'}")
+    commands = ["units metal", "atom_style atomic", "read_data cell.data", "pair_style zero 4.9", "pair_coeff * *"]
+    commands += [committee(), "thermo_style custom step c_dev", "run 0"]
+    done = run_lmp_on(2, commands, tmp_path)
+    assert done.returncode > 0
+    assert "neighbours of ghosts within 5 A" in re.sub(r"\s+", " ", done.stdout)
+    assert "use one rank, or let the pair style look further" in re.sub(r"\s+", " ", done.stdout)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pytest
 from ase import Atoms
 
 from support.models import lj_model
+from support.mpirun import run_lmp_on
 from support.parity import ARCHITECTURES, PARITY
 from support.simulation import TYPE_NAMES, Simulation, simulation
 
@@ -110,3 +111,21 @@ def test_two_instances_and_clear(model: Path) -> None:
             assert energy(second) == expected
             second.lmp.command("clear")
         assert energy(first) == expected
+
+
+@pytest.mark.parametrize("style", ["brick", "tiled"])
+def test_a_rank_without_atoms_and_ghosts(style: str, model: Path, tmp_path: Path) -> None:
+    """Without newton it must take part in the communication all the same."""
+    commands = ["units metal", "newton off", "atom_style atomic", "boundary f f f", f"comm_style {style}"]
+    commands += ["region box block 0 200 0 30 0 30", "processors 2 1 1", "create_box 4 box"]
+    commands += [f"create_atoms {n + 1} single {3 + 3 * n} 5 5" for n in range(4)]
+    commands += [f"mass {n + 1} {mass}" for n, mass in enumerate((6.94, 30.974, 32.06, 35.45))]
+    done = run_lmp_on(2, [*commands, "pair_style lpsmd", f"pair_coeff * * {model} Li P S Cl", "run 1"], tmp_path)
+    assert done.returncode == 0, done.stdout
+
+
+def test_neighbours_of_a_group_only_are_refused(model: Path) -> None:
+    with simulation(cell()) as run:
+        run.use_model(model)
+        run.lmp.commands_list(["group some type 1", "atom_modify first some", "neigh_modify include some"])
+        assert "'neigh_modify include' leaves the neighbours of all other atoms out" in fails(run, "run 0")

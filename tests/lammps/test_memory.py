@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -56,7 +57,7 @@ run {first}
 before = resident_KiB()
 lmp.command(f"run {more}")
 growth = resident_KiB() - before
-print("growth_KiB", growth, flush=True)
+print(f"growth_KiB={growth}\\n", end="", flush=True)
 lmp.close()
 lmp.finalize()
 """
@@ -77,7 +78,7 @@ def test_memory_is_flat(architecture: str, steps: int, ranks: int, tmp_path: Pat
         check=False,
     )
     assert done.returncode == 0, done.stdout
-    growths = [int(line.split()[1]) for line in done.stdout.splitlines() if line.startswith("growth_KiB")]
+    growths = [int(number) for number in re.findall(r"growth_KiB=(-?\d+)", done.stdout)]
     assert len(growths) == ranks, done.stdout
     print(f"{architecture}, {ranks} rank(s): {growths} KiB in {steps * 9 // 10} steps")
     assert max(growths) < 1024 * MEMORY_GROWTH_MIB

