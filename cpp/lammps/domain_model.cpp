@@ -54,7 +54,7 @@ void stop_together(LAMMPS *lmp, const std::string &problem)
 ModelRecord named_model(const std::string &name, std::vector<std::string> elements)
 {
   const auto path = std::filesystem::absolute(resolve_model(name)).lexically_normal();
-  return {name, path.string(), "", std::move(elements)};
+  return {path.string(), "", std::move(elements)};
 }
 
 DomainModel::DomainModel(LAMMPS *host, std::string command) : Pointers(host), command_(std::move(command)) {}

@@ -22,13 +22,12 @@ namespace lpsmd {
 
 /// How a restart knows a model again.
 struct ModelRecord {
-  std::string name;                   ///< as the input gave it, see resolve_model
   std::string path;                   ///< absolute
   std::string sha256;                 ///< of the file; empty: whatever it is
   std::vector<std::string> elements;  ///< of atom types 1, 2, ...; NULL where the model does not see a type
 };
 
-/// The record of a model that an input names.
+/// The record of a model that an input names (see resolve_model).
 ModelRecord named_model(const std::string &name, std::vector<std::string> elements);
 
 /// Stops the run on all ranks if any of them has a problem (not empty), with the text of the lowest such rank.

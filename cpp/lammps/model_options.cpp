@@ -49,13 +49,12 @@ void check_units(LAMMPS *lmp, const std::string &command)
         command, found);
 }
 
-OptionReader::OptionReader(LAMMPS *lmp, std::string command, std::vector<std::string> lists) :
+OptionReader::OptionReader(LAMMPS *lmp, std::string command, const std::vector<std::string> &lists) :
     lmp_(lmp),
     command_(std::move(command)),
-    keywords_(lists),
-    lists_(std::move(lists)),
-    values_(lists_.size())
+    keywords_(lists)
 {
+  for (const auto &keyword : lists) lists_[keyword] = {};
   for (const auto &[keyword, choices] : kChoices) keywords_.push_back(keyword);
 }
 
@@ -76,11 +75,6 @@ void OptionReader::read(int first, int narg, char **arg, ModelOptions &options)
   }
 }
 
-const std::vector<std::string> &OptionReader::list(const std::string &keyword) const
-{
-  return values_[static_cast<std::size_t>(std::ranges::find(lists_, keyword) - lists_.begin())];
-}
-
 void OptionReader::set(ModelOptions &options, int position, const std::string &keyword,
                        const std::vector<std::string> &words)
 {
@@ -90,7 +84,7 @@ void OptionReader::set(ModelOptions &options, int position, const std::string &k
                        "'? Known: " + join(keywords_));
   const auto found = kChoices.find(keyword);
   if (found == kChoices.end()) {
-    values_[static_cast<std::size_t>(std::ranges::find(lists_, keyword) - lists_.begin())] = words;
+    lists_[keyword] = words;
     return;
   }
   const std::vector<std::string> &choices = found->second;

@@ -2,6 +2,7 @@
 
 #include "pointers.h"
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -22,11 +23,11 @@ struct ModelOptions {
 class OptionReader {
  public:
   /// `lists`: keywords of this command, besides the shared ones, that take any number of words.
-  OptionReader(LAMMPS_NS::LAMMPS *lmp, std::string command, std::vector<std::string> lists = {});
+  OptionReader(LAMMPS_NS::LAMMPS *lmp, std::string command, const std::vector<std::string> &lists = {});
 
   /// Reads arg[first, narg) into `options` and the lists.
   void read(int first, int narg, char **arg, ModelOptions &options);
-  const std::vector<std::string> &list(const std::string &keyword) const;
+  const std::vector<std::string> &list(const std::string &keyword) const { return lists_.at(keyword); }
 
  private:
   bool is_keyword(const std::string &word) const;
@@ -34,8 +35,8 @@ class OptionReader {
 
   LAMMPS_NS::LAMMPS *lmp_;
   std::string command_;
-  std::vector<std::string> keywords_, lists_;
-  std::vector<std::vector<std::string>> values_;  // of lists_
+  std::vector<std::string> keywords_;
+  std::map<std::string, std::vector<std::string>> lists_;  // words by keyword
 };
 
 /// Stops unless units are those of all models, eV and Angstrom.

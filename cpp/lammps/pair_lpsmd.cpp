@@ -33,7 +33,7 @@ struct PairLpsmd::Impl {
 
   lpsmd::ModelOptions options;
   lpsmd::DomainModel model;
-  lpsmd::ModelRecord chosen;     // by pair_coeff or a restart; loaded at the next init where it is not yet
+  lpsmd::ModelRecord chosen;     // by pair_coeff or a restart (loaded at the next init); as loaded from then on
   double logged_cutoff_A = 0.0;  // of ghosts: said once, not at every run
   bool cost_is_logged = false;
 
@@ -123,6 +123,7 @@ void PairLpsmd::coeff(int narg, char **arg)
 void PairLpsmd::load_model()
 {
   impl_->model.load(impl_->chosen, impl_->options);
+  impl_->chosen = impl_->model.record();
   impl_->model.log_model();
   // Ranks of one simulation wait for each other, and must not do so for a slice.
   if (universe->nworlds > 1 && comm->nprocs == 1 && !impl_->model.on_gpu()) lpsmd::compute_in_long_slices();
@@ -270,15 +271,15 @@ double PairLpsmd::memory_usage()
 }
 
 /* ----------------------------------------------------------------------
-   A restart holds the settings, and which model it was: its name, path and hash. It is loaded at the next init, so
+   A restart holds the settings, and which model it was: its path and hash. It is loaded at the next init, so
    that a restart whose model is gone or changed can still be read, and given another one by pair_coeff.
 ------------------------------------------------------------------------- */
 
 void PairLpsmd::write_restart(FILE *file)
 {
   write_restart_settings(file);
-  const lpsmd::ModelRecord &record = impl_->model.loaded() ? impl_->model.record() : impl_->chosen;
-  std::vector<std::string> texts = {record.name, record.path, record.sha256};
+  const lpsmd::ModelRecord &record = impl_->chosen;
+  std::vector<std::string> texts = {record.path, record.sha256};
   texts.insert(texts.end(), record.elements.begin(), record.elements.end());
   lpsmd::write_texts(file, texts);
 }
@@ -288,8 +289,8 @@ void PairLpsmd::read_restart(FILE *file)
   read_restart_settings(file);
   forget_model();
   const auto texts = lpsmd::read_texts(lmp, file);
-  if (texts.size() != 3 + static_cast<std::size_t>(atom->ntypes)) return;  // written before any pair_coeff
-  impl_->chosen = {texts[0], texts[1], texts[2], {texts.begin() + 3, texts.end()}};
+  if (texts.size() != 2 + static_cast<std::size_t>(atom->ntypes)) return;  // written before any pair_coeff
+  impl_->chosen = {texts[0], texts[1], {texts.begin() + 2, texts.end()}};
   for (int i = 1; i <= atom->ntypes; ++i)
     for (int j = 1; j <= atom->ntypes; ++j) setflag[i][j] = 1;
 }
