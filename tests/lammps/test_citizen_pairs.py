@@ -19,12 +19,14 @@ from ase import Atoms
 from lpsmd.models.evaluate import Evaluation, types_of
 from lpsmd.models.lj import pair_sum
 from support.models import lj_model
-from support.parity import PARITY, reference
 from support.scenarios import (
+    DEEPMD,
+    FRAME,
+    MACE,
+    NEQUIP,
     Numbers,
     added,
     expectation,
-    in_lammps_axes,
     measurement,
     read_numbers,
     run_here,
@@ -40,8 +42,6 @@ from tolerances import (
     CITIZEN_VIRIAL_EV,
 )
 
-NEQUIP, MACE, DEEPMD = (PARITY / f"{name}_float64.pt" for name in ("nequip", "mace", "deepmd"))
-FRAME = in_lammps_axes(reference("nequip")[0])
 TYPES = types_of(FRAME, TYPE_NAMES)
 EPSILON_EV, SIGMA_A = 0.004, 2.2
 # Type by type, from 3.0 to 4.8 A.

