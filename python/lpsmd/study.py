@@ -1,78 +1,67 @@
-"""A study: which cell, which models, how long, how often. Read once from study.toml, then frozen.
+"""A study: which cells, which models, at which temperatures, how long, how often. Frozen once it is read.
 
-pydantic checks the file where it enters; behind that edge a study is a tree of frozen dataclasses
-with the unit of every number in its name.
+What people write is read in `lpsmd.study_file`; here a study is a tree of frozen dataclasses with the unit of every
+number in its name. It becomes a JSON record beside its results and comes back from it (`Study.to_dict`,
+`Study.from_dict`), so that what runs and what watches need neither the study file nor the model files.
 """
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
-import re
-import tomllib
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
-
-import pydantic
+from typing import Any, Literal
 
 from lpsmd.errors import LpsmdError
-from lpsmd.models.contract import Passport, read_passport
 from lpsmd.structure import Structure, li6ps5cl, read_structure
 
 #: Seeds that LAMMPS takes everywhere: its Marsaglia generator stops at 900000000.
 MAX_SEED = 900_000_000
 
-#: Fewer frames than this have no window to fit.
-MIN_DUMP_INTERVALS = 10
-
-DEMO_FOLDER = Path(__file__).resolve().parent / "demo"
-DEMO_STUDY = DEMO_FOLDER / "study.toml"
+EnsembleName = Literal["nvt", "nve", "npt"]
+Thermostat = Literal["nose-hoover", "langevin"]
 
 
 class StudyError(LpsmdError):
-    """A study file that cannot be read or makes no sense."""
+    """A study that cannot be read or makes no sense."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class GeneratedStructure:
-    """A cell of Li6PS5Cl from `lpsmd.structure.li6ps5cl`."""
+    """Independent cells of Li6PS5Cl from `lpsmd.structure.li6ps5cl`: the same composition, another disorder each."""
 
     generator: str
     a_A: float
     supercell: tuple[int, int, int]
     inversion: float
     seed: int
+    count: int
 
-    def build(self) -> Structure:
-        """Make the cell that every replica of every model starts from."""
-        return li6ps5cl(a_A=self.a_A, supercell=self.supercell, inversion=self.inversion, seed=self.seed)
-
-    def identity(self) -> dict[str, Any]:
-        """What decides the cell."""
-        return asdict(self)
+    def build(self, index: int) -> Structure:
+        """Make cell number `index`."""
+        return li6ps5cl(a_A=self.a_A, supercell=self.supercell, inversion=self.inversion, seed=self.seed + index)
 
 
 @dataclass(frozen=True, kw_only=True)
 class StructureFile:
-    """A cell from a file, known by its content."""
+    """One cell from a file, known by its content."""
 
     file: Path
     sha256: str
+    count: int = 1
 
-    def build(self) -> Structure:
-        """Read the cell that every replica of every model starts from."""
+    def build(self, index: int) -> Structure:
+        """Read the cell; there is but number 0."""
         return read_structure(self.file)
-
-    def identity(self) -> dict[str, Any]:
-        """What decides the cell: not where the file lies, but what is in it."""
-        return {"sha256": self.sha256}
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelSpec:
-    """A model file of the study and what its passport says."""
+    """A model file of the study and what its passport says.
+
+    `training_seed` is None where the passport tells none; `knows_stress` is True where the labels had a stress.
+    """
 
     label: str
     path: Path
@@ -81,17 +70,29 @@ class ModelSpec:
     functional: str
     dtype: str
     type_names: tuple[str, ...]
+    training_seed: int | None
+    knows_stress: bool
 
 
 @dataclass(frozen=True, kw_only=True)
 class Dynamics:
-    """How a replica moves. All lengths are whole multiples of the timestep."""
+    """How a replica moves, at whatever temperature. All lengths are whole multiples of the timestep.
 
-    temperature_K: float
+    A replica runs in chunks: number 0 is the equilibration, 1 to `n_chunks` are the production. Nothing that a chunk
+    does depends on `production_ps`, so that a study can be made longer and go on.
+    """
+
+    ensemble: EnsembleName
+    thermostat: Thermostat
+    damping_ps: float
+    pressure_bar: float
+    barostat_damping_ps: float
     timestep_fs: float
     equilibration_ps: float
     production_ps: float
+    chunk_ps: float
     dump_interval_fs: float
+    dump_species: tuple[str, ...] | None
 
     @property
     def equilibration_steps(self) -> int:
@@ -104,23 +105,89 @@ class Dynamics:
         return round(1000.0 * self.production_ps / self.timestep_fs)
 
     @property
+    def chunk_steps(self) -> int:
+        """Steps of a chunk of the production."""
+        return round(1000.0 * self.chunk_ps / self.timestep_fs)
+
+    @property
     def dump_steps(self) -> int:
         """Steps from one frame to the next."""
         return round(self.dump_interval_fs / self.timestep_fs)
+
+    @property
+    def n_chunks(self) -> int:
+        """Chunks of the production; the equilibration, chunk 0, comes before them."""
+        return self.production_steps // self.chunk_steps
+
+    @property
+    def total_steps(self) -> int:
+        """Steps of a replica, the equilibration included."""
+        return self.equilibration_steps + self.production_steps
 
     @property
     def frames(self) -> int:
         """Frames of a complete production, the one at step 0 included."""
         return self.production_steps // self.dump_steps + 1
 
+    def steps_of(self, chunk: int) -> int:
+        """Steps that a chunk runs."""
+        return self.chunk_steps if chunk else self.equilibration_steps
+
+    def frames_of(self, chunk: int) -> range:
+        """Timesteps of the frames that a chunk writes; the first of a chunk is the last of the one before."""
+        if chunk == 0:
+            return range(0)
+        last = chunk * self.chunk_steps
+        first = 0 if chunk == 1 else last - self.chunk_steps + self.dump_steps
+        return range(first, last + 1, self.dump_steps)
+
+    def identity(self) -> dict[str, Any]:
+        """What decides the trajectory of each chunk."""
+        values = asdict(self)
+        del values["production_ps"]
+        return values
+
 
 @dataclass(frozen=True, kw_only=True)
 class EnsembleSpec:
-    """How many replicas, on how many processes (None: one for each core)."""
+    """How many replicas of each model and temperature.
+
+    With a target, between `minimum_replicas` and `replicas`, until half the 95 % interval of D is the target times D.
+    Without one, `replicas`, of which at least `minimum_replicas` must survive. `retries` counts for each chunk.
+    """
 
     replicas: int
     minimum_replicas: int
-    processes: int | None
+    target_relative_error: float | None
+    retries: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class SlurmSpec:
+    """What a batch job asks for; `walltime` is HH:MM:SS, `options` are further #SBATCH lines without that word."""
+
+    partition: str | None
+    account: str | None
+    walltime: str
+    nodes: int
+    gpus_per_node: int
+    prologue: str
+    options: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExecutorSpec:
+    """Where replicas run: on this machine, or in jobs of Slurm.
+
+    `workers` is the number of replicas at a time on a node (None: one for each core, or for each GPU
+    `replicas_per_gpu`); `gpus` are the devices of this machine; `lmp` is the program (None: the one of this Python).
+    """
+
+    workers: int | None
+    gpus: tuple[str, ...]
+    replicas_per_gpu: int
+    lmp: str | None
+    slurm: SlurmSpec | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,6 +204,19 @@ class AnalysisSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Condition:
+    """One model at one temperature: what has one D."""
+
+    model: ModelSpec
+    temperature_K: float
+
+    @property
+    def name(self) -> str:
+        """What it is called in messages, files and tables: nequip_pbe-900K."""
+        return f"{self.model.label}-{self.temperature_K:g}K"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Study:
     """Everything that a study file says, resolved and checked."""
 
@@ -144,78 +224,85 @@ class Study:
     seed: int
     structure: GeneratedStructure | StructureFile
     models: tuple[ModelSpec, ...]
+    temperatures_K: tuple[float, ...]
     dynamics: Dynamics
     ensemble: EnsembleSpec
+    executor: ExecutorSpec
     analysis: AnalysisSpec
 
-    def identity(self) -> dict[str, Any]:
-        """What decides the trajectories of a given model and replica.
+    @property
+    def conditions(self) -> tuple[Condition, ...]:
+        """Every model at every temperature."""
+        return tuple(Condition(model=model, temperature_K=t) for model in self.models for t in self.temperatures_K)
 
-        Not in it: the models and the number of replicas, so that either can be extended in place, the
-        number of processes, and the analysis.
+    def structure_of(self, replica: int) -> int:
+        """Number of the structure that a replica starts from: the same for every model and temperature."""
+        return replica % self.structure.count
+
+    def identity(self) -> dict[str, Any]:
+        """What decides the trajectory of a given model, temperature and replica.
+
+        Not in it: the models, the temperatures, the number of replicas and the length of the production, so that
+        each can be extended in place; where it runs; and the analysis.
         """
-        identity = {
-            "seed": self.seed,
-            "structure": self.structure.identity(),
-            "dynamics": asdict(self.dynamics),
-        }
-        return _plain(identity)  # type: ignore[no-any-return]
+        structure = asdict(self.structure)
+        structure.pop("file", None)  # not where it lies, but what is in it
+        return plain({"seed": self.seed, "structure": structure, "dynamics": self.dynamics.identity()})
 
     @property
     def hash(self) -> str:
         """sha256 of `identity`, in hexadecimal."""
-        text = json.dumps(self.identity(), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()
+        return hash_of(self.identity())
 
     def replica_seed(self, index: int) -> int:
-        """Seed of a replica: from the study and the replica's number alone, the same for every model.
+        """Seed of a replica's first velocities: the same for every model and temperature."""
+        return self._seed(f"replica/{index}")
+
+    def chunk_seed(self, index: int, chunk: int) -> int:
+        """Seed of the random forces in one chunk of a replica."""
+        return self._seed(f"replica/{index}/chunk/{chunk}")
+
+    def _seed(self, what: str) -> int:
+        """From the study's hash and a name alone.
 
         The whole 256-bit digest is reduced modulo 900000000, so no bits are thrown away unevenly.
         """
-        digest = hashlib.sha256(f"{self.hash}/replica/{index}".encode()).digest()
+        digest = hashlib.sha256(f"{self.hash}/{what}".encode()).digest()
         return 1 + int.from_bytes(digest, "big") % MAX_SEED
 
     def to_dict(self) -> dict[str, Any]:
-        """The resolved study as JSON-ready values."""
-        values = asdict(self)
-        values["hash"] = self.hash
-        return _plain(values)  # type: ignore[no-any-return]
+        """The resolved study as JSON-ready values; `from_dict` reads them."""
+        return {**plain(asdict(self)), "hash": self.hash}
 
-
-def load_study(path: str | Path) -> Study:
-    """Read and check a study file, its structure file and the passports of its models.
-
-    Parameters
-    ----------
-    path
-        A TOML file, or the word ``demo`` for the study that ships with lpsmd.
-
-    Raises
-    ------
-    StudyError
-        Naming the file, the section, the key, what was found and what is needed.
-    lpsmd.models.contract.ModelFileError
-        If a model file is missing or is no model file.
-    """
-    path = DEMO_STUDY if str(path) == "demo" else Path(path)
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise StudyError(
-            f"study file {path}: no such file; write one, or try the one that ships: `lpsmd run demo`"
-        ) from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise StudyError(f"study file {path}: cannot be read: {error}") from error
-    except tomllib.TOMLDecodeError as error:
-        raise StudyError(f"study file {path}: not valid TOML: {error}") from error
-    try:
-        parsed = _StudyFile.model_validate(values)
-    except pydantic.ValidationError as error:
-        raise StudyError(_explain(path, error)) from error
-    try:
-        return _resolve(parsed, folder=path.resolve().parent)
-    except StudyError as error:
-        raise StudyError(f"study file {path}: {error}") from error
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Study:
+        """The study of a record that `to_dict` made."""
+        structure = values["structure"]
+        slurm = values["executor"]["slurm"]
+        return cls(
+            name=values["name"],
+            seed=values["seed"],
+            structure=(
+                StructureFile(**{**structure, "file": Path(structure["file"])})
+                if "file" in structure
+                else GeneratedStructure(**{**structure, "supercell": tuple(structure["supercell"])})
+            ),
+            models=tuple(
+                ModelSpec(**{**m, "path": Path(m["path"]), "type_names": tuple(m["type_names"])})
+                for m in values["models"]
+            ),
+            temperatures_K=tuple(values["temperatures_K"]),
+            dynamics=Dynamics(**{**values["dynamics"], "dump_species": _tuple(values["dynamics"]["dump_species"])}),
+            ensemble=EnsembleSpec(**values["ensemble"]),
+            executor=ExecutorSpec(
+                **{
+                    **values["executor"],
+                    "gpus": tuple(values["executor"]["gpus"]),
+                    "slurm": None if slurm is None else SlurmSpec(**{**slurm, "options": tuple(slurm["options"])}),
+                }
+            ),
+            analysis=AnalysisSpec(**{**values["analysis"], "fit_window": _tuple(values["analysis"]["fit_window"])}),
+        )
 
 
 def file_sha256(path: Path) -> str:
@@ -224,257 +311,21 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def shipped_models() -> tuple[str, ...]:
-    """Names of the demonstration models that ship with lpsmd."""
-    return tuple(sorted(file.stem for file in (DEMO_FOLDER / "models").glob("*.pt")))
+def hash_of(values: Any) -> str:
+    """sha256 of JSON-ready values, in hexadecimal."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-# --- the edge ------------------------------------------------------------------------------------
-
-_Positive = Annotated[float, pydantic.Field(gt=0, allow_inf_nan=False)]
-_NotNegative = Annotated[float, pydantic.Field(ge=0, allow_inf_nan=False)]
-_Fraction = Annotated[float, pydantic.Field(ge=0, le=1)]
-_Count = Annotated[int, pydantic.Field(ge=1)]
-
-
-class _Section(pydantic.BaseModel):
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class _StudySection(_Section):
-    name: Annotated[str, pydantic.Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
-    seed: Annotated[int, pydantic.Field(ge=0)] = 1
-
-
-class _StructureSection(_Section):
-    generator: Literal["li6ps5cl"] | None = None
-    a_A: _Positive | None = None
-    supercell: Annotated[list[_Count], pydantic.Field(min_length=3, max_length=3)] | None = None
-    inversion: _Fraction | None = None
-    seed: Annotated[int, pydantic.Field(ge=0)] | None = None
-    file: str | None = None
-
-
-class _ModelSection(_Section):
-    path: str
-    label: Annotated[str, pydantic.Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")] | None = None
-
-
-class _DynamicsSection(_Section):
-    temperature_K: _Positive
-    timestep_fs: _Positive = 2.0
-    equilibration_ps: _NotNegative
-    production_ps: _Positive
-    dump_interval_fs: _Positive = 20.0
-
-
-class _EnsembleSection(_Section):
-    replicas: Annotated[int, pydantic.Field(ge=2, le=100_000)]
-    minimum_replicas: Annotated[int, pydantic.Field(ge=2)] = 2
-    processes: _Count | None = None
-
-
-class _AnalysisSection(_Section):
-    species: str = "Li"
-    drift: Literal["framework", "com", "none"] = "framework"
-    charge_e: float = 1.0
-    fit_window: Annotated[list[_Fraction], pydantic.Field(min_length=2, max_length=2)] | None = None
-
-
-class _StudyFile(_Section):
-    study: _StudySection
-    structure: _StructureSection
-    models: Annotated[list[_ModelSection], pydantic.Field(min_length=1)]
-    dynamics: _DynamicsSection
-    ensemble: _EnsembleSection
-    analysis: _AnalysisSection = _AnalysisSection()
-
-
-_SECTIONS: dict[str, type[_Section]] = {
-    "study": _StudySection,
-    "structure": _StructureSection,
-    "models": _ModelSection,
-    "dynamics": _DynamicsSection,
-    "ensemble": _EnsembleSection,
-    "analysis": _AnalysisSection,
-}
-
-
-def _explain(path: Path, error: pydantic.ValidationError) -> str:
-    """All faults of a study file, one a line: where, what was found, what is needed."""
-    lines = [_explain_one(fault) for fault in error.errors()]
-    return f"study file {path}: " + "\n".join(lines)
-
-
-def _explain_one(fault: Any) -> str:
-    *parents, key = fault["loc"]
-    section = str(parents[0]) if parents else ""
-    if section == "models" and len(parents) > 1:
-        where = f"[[models]] number {int(parents[1]) + 1}"
-    else:
-        where = f"[{section}]" if section else "the file"
-    if fault["type"] == "extra_forbidden":
-        known = list((_SECTIONS[section] if section else _StudyFile).model_fields)
-        kind = "key" if section else "section"
-        return f"{where}: {key!r} is not a known {kind}; {_nearest(str(key), known)}"
-    if fault["type"] == "missing":
-        return f"{where}: {'key' if section else 'section'} {key!r} is missing"
-    name = f"{key}" if isinstance(key, str) else ".".join(str(part) for part in fault["loc"][1:])
-    return f"{where}: {name}: found {fault['input']!r}, needed: {_lower_first(fault['msg'])}"
-
-
-def _nearest(name: str, known: list[str]) -> str:
-    match = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    listed = "known are " + ", ".join(known)
-    return f"did you mean {match[0]!r}? ({listed})" if match else listed
-
-
-def _lower_first(text: str) -> str:
-    text = re.sub(r"^Input should be ", "", text)
-    return text[:1].lower() + text[1:]
-
-
-# --- from the file to a study --------------------------------------------------------------------
-
-
-def _resolve(parsed: _StudyFile, *, folder: Path) -> Study:
-    """Check what pydantic cannot see. The caller puts the file's name in front of a StudyError."""
-    window = parsed.analysis.fit_window
-    if window is not None and not window[0] < window[1]:
-        raise StudyError(
-            f"[analysis]: fit_window: found {window}, needed two growing fractions of the production, "
-            "such as [0.1, 0.5]"
-        )
-    if parsed.ensemble.minimum_replicas > parsed.ensemble.replicas:
-        raise StudyError(
-            f"[ensemble]: minimum_replicas: found {parsed.ensemble.minimum_replicas}, "
-            f"needed at most replicas, {parsed.ensemble.replicas}"
-        )
-    structure = _resolve_structure(parsed.structure, folder=folder)
-    return Study(
-        name=parsed.study.name,
-        seed=parsed.study.seed,
-        structure=structure,
-        models=_resolve_models(parsed.models, folder=folder),
-        dynamics=_resolve_dynamics(parsed.dynamics),
-        ensemble=EnsembleSpec(
-            replicas=parsed.ensemble.replicas,
-            minimum_replicas=parsed.ensemble.minimum_replicas,
-            processes=parsed.ensemble.processes,
-        ),
-        analysis=AnalysisSpec(
-            species=parsed.analysis.species,
-            charge_e=parsed.analysis.charge_e,
-            drift=parsed.analysis.drift,
-            fit_window=None if window is None else (window[0], window[1]),
-        ),
-    )
-
-
-def _resolve_structure(section: _StructureSection, *, folder: Path) -> GeneratedStructure | StructureFile:
-    if (section.generator is None) == (section.file is None):
-        raise StudyError(
-            f"[structure]: found {'both' if section.file else 'neither'} of generator and file, needed one: "
-            f'generator = "li6ps5cl" with its a_A, or file = "..."'
-        )
-    if section.file is None:
-        if section.a_A is None:
-            raise StudyError("[structure]: key 'a_A' is missing; 9.86 is the room-temperature value")
-        counts = section.supercell or [1, 1, 1]
-        return GeneratedStructure(
-            generator=section.generator or "li6ps5cl",
-            a_A=section.a_A,
-            supercell=(counts[0], counts[1], counts[2]),
-            inversion=section.inversion or 0.0,
-            seed=1 if section.seed is None else section.seed,
-        )
-    given = [k for k in ("a_A", "supercell", "inversion", "seed") if getattr(section, k) is not None]
-    if given:
-        raise StudyError(
-            f"[structure]: {', '.join(given)} belong to a generator, but file = {section.file!r} "
-            f"is given; remove one or the other"
-        )
-    file = folder / section.file
-    if not file.is_file():
-        raise StudyError(f"[structure]: file {file}: no such file")
-    return StructureFile(file=file, sha256=file_sha256(file))
-
-
-def _resolve_dynamics(section: _DynamicsSection) -> Dynamics:
-    def check(key: str, unit: str, *, multiple_of_fs: float, named: str) -> None:
-        value = getattr(section, key)
-        if not _is_multiple(1000.0 * value if unit == "ps" else value, multiple_of_fs):
-            raise StudyError(
-                f"[dynamics]: {key}: found {value:g} {unit}, needed a whole multiple of {named}, {multiple_of_fs:g} fs"
-            )
-
-    for key, unit in (("equilibration_ps", "ps"), ("production_ps", "ps"), ("dump_interval_fs", "fs")):
-        check(key, unit, multiple_of_fs=section.timestep_fs, named="timestep_fs")
-    # So that the last step is a frame.
-    check("production_ps", "ps", multiple_of_fs=section.dump_interval_fs, named="dump_interval_fs")
-    intervals = round(1000.0 * section.production_ps / section.dump_interval_fs)
-    if intervals < MIN_DUMP_INTERVALS:
-        raise StudyError(
-            f"[dynamics]: production_ps: found {section.production_ps:g} ps, {intervals} dump intervals, "
-            f"needed at least {MIN_DUMP_INTERVALS}; make it longer or dump_interval_fs shorter"
-        )
-    return Dynamics(
-        temperature_K=section.temperature_K,
-        timestep_fs=section.timestep_fs,
-        equilibration_ps=section.equilibration_ps,
-        production_ps=section.production_ps,
-        dump_interval_fs=section.dump_interval_fs,
-    )
-
-
-def _is_multiple(length: float, unit: float) -> bool:
-    ratio = length / unit
-    return abs(ratio - round(ratio)) < 1e-6 and (length == 0 or round(ratio) >= 1)
-
-
-def _resolve_models(sections: list[_ModelSection], *, folder: Path) -> tuple[ModelSpec, ...]:
-    models = tuple(_resolve_model(section, folder=folder) for section in sections)
-    labels = [model.label for model in models]
-    for label in labels:
-        if labels.count(label) > 1:
-            raise StudyError(f'[[models]]: label {label!r} is used twice; give one of them another label = "..."')
-    return models
-
-
-def _resolve_model(section: _ModelSection, *, folder: Path) -> ModelSpec:
-    file = _find_model(section.path, folder=folder)
-    passport: Passport = read_passport(file)
-    return ModelSpec(
-        label=section.label or file.stem,
-        path=file,
-        sha256=file_sha256(file),
-        architecture=passport.architecture,
-        functional=passport.functional,
-        dtype=passport.dtype,
-        type_names=passport.type_names,
-    )
-
-
-def _find_model(name: str, *, folder: Path) -> Path:
-    """A bare name is a model that ships with lpsmd; all else is a path, relative to the study file."""
-    if re.fullmatch(r"[A-Za-z0-9_-]+", name):
-        shipped = DEMO_FOLDER / "models" / f"{name}.pt"
-        if not shipped.is_file():
-            known = list(shipped_models())
-            hint = _nearest(name, known) if known else "none are installed"
-            raise StudyError(
-                f"[[models]]: no model named {name!r} ships with lpsmd; {hint}; "
-                f'for a file of your own write its path, such as "./{name}.pt"'
-            )
-        return shipped
-    return folder / name
-
-
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """A tree of dataclasses' values as JSON has them."""
     if isinstance(value, Path):
         return str(value)
     if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     return value
+
+
+def _tuple(values: list[Any] | None) -> tuple[Any, ...] | None:
+    return None if values is None else tuple(values)
