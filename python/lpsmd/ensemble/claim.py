@@ -1,0 +1,201 @@
+"""One study, one folder: what is written there first, and what is refused."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import platform
+import shutil
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from lpsmd import __version__
+from lpsmd.ensemble.files import EnsembleError, read_json, write_atomically, write_json
+from lpsmd.ensemble.replicas import INPUT_NAME, STRUCTURES, Plan, StructureRecord
+from lpsmd.inputs import find_lammps_input
+from lpsmd.structure import Structure, lammps_data
+from lpsmd.study import Study, file_sha256
+
+STUDY_RECORD = "study.json"
+DRIVER_LOCK = "driver.lock"
+
+_log = logging.getLogger(__name__)
+
+
+def default_output(study: Study) -> Path:
+    """Folder named by what decides the trajectories, so that a changed study gets its own."""
+    return Path(f"{study.name}-{study.hash[:8]}")
+
+
+def check_before(study: Study, output: Path) -> None:
+    """Refuse what could only fail later, before anything is written.
+
+    Raises
+    ------
+    EnsembleError
+        Naming what was found and what is needed.
+    """
+    refuse_spaces([output.resolve(), *(model.path.resolve() for model in study.models)])
+    structure = study.structure.build(0)
+    if study.analysis.species not in structure.elements:
+        raise EnsembleError(
+            f"[analysis]: species: found {study.analysis.species!r}, needed one of the structure's elements, "
+            f"{', '.join(structure.elements)}"
+        )
+    unknown = [name for name in study.dynamics.dump_species or () if name not in structure.elements]
+    if unknown:
+        raise EnsembleError(
+            f"[dynamics]: dump_species: found {unknown[0]!r}, needed some of the structure's elements, "
+            f"{', '.join(structure.elements)}"
+        )
+    for model in study.models:
+        missing = [element for element in structure.elements if element not in model.type_names]
+        if missing:
+            raise EnsembleError(
+                f"model {model.label} ({model.path}) does not know {', '.join(missing)} of the structure; "
+                f"it knows {', '.join(model.type_names)}"
+            )
+
+
+def refuse_spaces(paths: Sequence[Path]) -> None:
+    """LAMMPS splits a line at spaces after it has put in the values of variables."""
+    for path in paths:
+        if any(character.isspace() for character in str(path)):
+            raise EnsembleError(f"{path}: found a space in the path, LAMMPS inputs take none; use a path without")
+
+
+def claim(study: Study, output: Path) -> Plan:
+    """Write what this folder is for, or refuse one that is for something else. The driver's lock must be held.
+
+    Raises
+    ------
+    EnsembleError
+        Naming what differs.
+    """
+    structures = [study.structure.build(index) for index in range(study.structure.count)]
+    records = [_structure_record(index, structure) for index, structure in enumerate(structures)]
+    input_file = output / INPUT_NAME
+    if not input_file.is_file():
+        write_atomically(input_file, find_lammps_input().read_text(encoding="utf-8"))
+    plan = Plan(study=study, output=output, structures=tuple(records), input_sha256=file_sha256(input_file))
+    _refuse_another(plan)
+    (output / STRUCTURES).mkdir(exist_ok=True)
+    for record, structure in zip(records, structures, strict=True):
+        path = output / record.data_file
+        if not path.is_file() or file_sha256(path) != record.sha256:
+            write_atomically(path, lammps_data(structure))
+    write_json(output / STUDY_RECORD, _record(plan))
+    return plan
+
+
+def read_plan(output: Path) -> Plan:
+    """The plan of a folder in which a study was begun, from its record alone.
+
+    Raises
+    ------
+    EnsembleError
+        If there is none.
+    """
+    path = output / STUDY_RECORD
+    if not path.is_file():
+        raise EnsembleError(
+            f"{output}: found no {STUDY_RECORD}, so no study was run here; run it with `lpsmd run STUDY.toml -o {output}`"
+        )
+    record = read_json(path)
+    try:
+        return Plan(
+            study=Study.from_dict(record["study"]),
+            output=output,
+            structures=tuple(
+                StructureRecord(**{**entry, "elements": tuple(entry["elements"])}) for entry in record["structures"]
+            ),
+            input_sha256=record["input_sha256"],
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise EnsembleError(f"{path}: found a record of another version of lpsmd ({error!r}); run the study again") from error
+
+
+def _record(plan: Plan) -> dict[str, Any]:
+    return {
+        "identity": _identity(plan),
+        "study": plan.study.to_dict(),
+        "structures": [vars(record) for record in plan.structures],
+        "input_sha256": plan.input_sha256,
+        "versions": versions(),
+    }
+
+
+def _identity(plan: Plan) -> dict[str, Any]:
+    return {
+        **plan.study.identity(),
+        "structures_sha256": [record.sha256 for record in plan.structures],
+        "models": {model.label: model.sha256 for model in plan.study.models},
+    }
+
+
+def _refuse_another(plan: Plan) -> None:
+    path = plan.output / STUDY_RECORD
+    if not path.is_file():
+        return
+    record = read_json(path)
+    earlier, wanted = record.get("identity", {}), _identity(plan)
+    # Models may be added and left out, but a label stands for one file.
+    models = {**wanted["models"], **earlier.get("models", {})}
+    changed = differences({**earlier, "models": models}, {**wanted, "models": {**models, **wanted["models"]}})
+    if changed:
+        raise EnsembleError(
+            f"{plan.output}: holds another study ({'; '.join(changed)}); choose another --output (or another label for a "
+            "model that was changed), or remove the folder"
+        )
+    before, current = record.get("versions", {}), versions()
+    other = [f"{name} was {before[name]}, is {current[name]}" for name in current if before.get(name) != current[name]]
+    if other:
+        _log.warning("warning: %s: begun with other versions: %s", plan.output, "; ".join(other))
+    if plan.input_sha256 != file_sha256(find_lammps_input()):
+        _log.warning(
+            "warning: %s: goes on with its own %s, which differs from that of this lpsmd", plan.output, INPUT_NAME
+        )
+
+
+def differences(old: Any, new: Any, name: str = "") -> list[str]:
+    """Leaves that differ, as "dynamics.damping_ps was 0.1, is 0.2"."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        keys = sorted(old.keys() | new.keys())
+        return [text for key in keys for text in differences(old.get(key), new.get(key), f"{name}.{key}".lstrip("."))]
+    return [] if old == new else [f"{name} was {old}, is {new}"]
+
+
+def versions() -> dict[str, str | None]:
+    """Versions of what decides numbers."""
+
+    def installed(package: str) -> str | None:
+        try:
+            return metadata.version(package)
+        except metadata.PackageNotFoundError:
+            return None
+
+    return {
+        "lpsmd": __version__,
+        "lammps_package": installed("lammps"),
+        "torch": installed("torch"),
+        "python": platform.python_version(),
+    }
+
+
+def free_bytes(folder: Path) -> int:
+    """Room on the disk of a folder."""
+    return shutil.disk_usage(folder).free
+
+
+def _structure_record(index: int, structure: Structure) -> StructureRecord:
+    text = lammps_data(structure)
+    return StructureRecord(
+        data_file=f"{STRUCTURES}/structure-{index}.data",
+        sha256=hashlib.sha256(text.encode()).hexdigest(),
+        title=structure.title,
+        elements=structure.elements,
+        atoms=len(structure.types),
+        volume_A3=structure.volume_A3,
+    )

@@ -1,0 +1,237 @@
+"""Run the replicas of a study until each model and temperature has what it needs.
+
+The driver holds no state that is not in the folder: it may be killed at any moment and started again. It decides how many
+replicas each condition needs, gives them to the engine, and looks at what comes back.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from lpsmd.ensemble.claim import DRIVER_LOCK, check_before, claim
+from lpsmd.ensemble.engine import Engine, parsl_engine, workers_of
+from lpsmd.ensemble.failures import Failure, FailureKind
+from lpsmd.ensemble.files import EnsembleError
+from lpsmd.ensemble.locks import Held, hold
+from lpsmd.ensemble.outcomes import Ensemble, ReplicaOutcome, outcome_of, read_outcomes
+from lpsmd.ensemble.records import host, now, read_status, write_status
+from lpsmd.ensemble.replicas import INPUT_NAME, Plan, Replica
+from lpsmd.ensemble.waves import Waves
+from lpsmd.ensemble.worker import ReplicaEnd, ReplicaState, ReplicaTask
+from lpsmd.study import Condition, Study
+
+_log = logging.getLogger(__name__)
+
+_TICK_S = 1.0
+_BUSY_AGAIN_S = 5.0
+
+
+class Watcher(Protocol):
+    """Who wants to know how a running study is doing."""
+
+    def started(self, plan: Plan) -> None:
+        """The study has its folder, and replicas are about to run."""
+
+    def tick(self) -> None:
+        """About once a second."""
+
+    def finished(self, outcome: ReplicaOutcome) -> None:
+        """A replica ended."""
+
+    def decided(self, condition: Condition, text: str) -> None:
+        """It was decided whether a model and temperature needs more replicas."""
+
+
+def run_ensemble(study: Study, output: Path, *, workers: int | None = None, watcher: Watcher) -> Ensemble:
+    """Run every replica that a study needs and that is not complete yet.
+
+    Parameters
+    ----------
+    study
+        What to run.
+    output
+        Folder of the study, made if missing.
+    workers
+        Replicas at a time on a node; default: the study's, else one for each core or GPU.
+    watcher
+        Told about progress.
+
+    Returns
+    -------
+    Ensemble
+        Complete and failed replicas alike; deciding whether enough are left is up to the caller.
+
+    Raises
+    ------
+    EnsembleError
+        If the folder belongs to another study, another process runs this one, or its disk or a model file failed.
+    KeyboardInterrupt
+        After all LAMMPS processes were stopped.
+    """
+    check_before(study, output)
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        with _only_driver(output):
+            plan = claim(study, output)
+            watcher.started(plan)
+            waves = Waves(plan)
+            todo = list(waves.todo())
+            if todo:
+                with parsl_engine(
+                    study.executor, folder=output / "parsl", workers=workers_of(study.executor, workers)
+                ) as engine:
+                    _Driver(plan, engine, waves, watcher).run(todo)
+            return Ensemble(plan=plan, outcomes=waves.outcomes())
+    except OSError as error:
+        raise EnsembleError(
+            f"{output}: {error}; nothing that was finished is lost: mend it and run the same command again"
+        ) from error
+
+
+def read_ensemble(output: Path) -> Ensemble:
+    """Look at the replicas of a study that was run before, and run nothing.
+
+    Raises
+    ------
+    EnsembleError
+        If no study was begun in the folder.
+    """
+    return read_outcomes(output)
+
+
+@contextmanager
+def _only_driver(output: Path) -> Iterator[None]:
+    try:
+        with hold(output / DRIVER_LOCK):
+            yield
+    except Held as held:
+        who = held.holder.name if held.holder else "another process"
+        raise EnsembleError(
+            f"{output}: {who} is running this study; watch it with `lpsmd status {output}`, or stop it first"
+        ) from held
+
+
+@dataclass
+class _Driver:
+    """One run of a study."""
+
+    plan: Plan
+    engine: Engine
+    waves: Waves
+    watcher: Watcher
+    running: dict[Future[ReplicaEnd], Replica] = field(default_factory=dict)
+    later: list[tuple[float, Replica]] = field(default_factory=list)
+    lost: dict[Replica, int] = field(default_factory=dict)
+
+    def run(self, todo: list[Replica]) -> None:
+        """Until nothing is left to do."""
+        for replica in todo:
+            self._submit(replica)
+        while self.running or self.later:
+            ended, _ = wait(self.running, timeout=_TICK_S, return_when=FIRST_COMPLETED)
+            for future in ended:
+                self._look_at(self.running.pop(future), future)
+            due = [replica for at, replica in self.later if at <= time.monotonic()]
+            self.later = [(at, replica) for at, replica in self.later if replica not in due]
+            for replica in due:
+                self._submit(replica)
+            if not self.running and self.later:
+                time.sleep(_TICK_S)
+            self.watcher.tick()
+
+    def _submit(self, replica: Replica) -> None:
+        self.running[self.engine.submit(task_of(self.plan, replica))] = replica
+
+    def _look_at(self, replica: Replica, future: Future[ReplicaEnd]) -> None:
+        error = future.exception()
+        if error is not None:
+            self._lost(replica, error)
+            return
+        end = future.result()
+        if end.failure is not None and end.failure.kind.stops_study:
+            raise EnsembleError(_stop_text(replica, end.failure))
+        if end.state in (ReplicaState.BUSY, ReplicaState.PAUSED):
+            # Held by an orphan of a driver that was killed, or its batch job ends: it comes back later.
+            self.later.append((time.monotonic() + _BUSY_AGAIN_S, replica))
+            return
+        self._ended(replica)
+
+    def _lost(self, replica: Replica, error: BaseException) -> None:
+        """A worker was lost with its node or job: the replica goes on elsewhere from its last whole chunk."""
+        before = self.lost.get(replica, 0)
+        self.lost[replica] = before + 1
+        if before < self.plan.study.ensemble.retries or self.waves.has_moved(replica):
+            _log.warning("%s: its worker was lost (%s), goes on from its last chunk", replica.name, error)
+            self._submit(replica)
+            return
+        self._write_failure(replica, f"its worker was lost {before + 1} times without finishing a chunk: {error}")
+        self._ended(replica)
+
+    def _write_failure(self, replica: Replica, reason: str) -> None:
+        try:
+            with hold(replica.lock):
+                status = read_status(replica.directory)
+                chunk = status.next_chunk(self.plan.study.dynamics)
+                write_status(
+                    replica.directory,
+                    status.with_failure(
+                        Failure(
+                            chunk=-1 if chunk is None else chunk,
+                            kind=FailureKind.NODE,
+                            reason=reason,
+                            tail="",
+                            kept="",
+                            host=host(),
+                            time=now(),
+                        )
+                    ),
+                )
+        except Held:  # someone goes on with it after all
+            return
+
+    def _ended(self, replica: Replica) -> None:
+        outcome = outcome_of(self.plan, replica)
+        self.watcher.finished(outcome)
+        for decision in self.waves.ended(outcome):
+            self.watcher.decided(decision.condition, decision.text)
+            for more in decision.replicas:
+                self._submit(more)
+
+
+def task_of(plan: Plan, replica: Replica) -> ReplicaTask:
+    """What a worker has to know of a replica."""
+    study = plan.study
+    structure = plan.structures[replica.structure]
+    output = plan.output.resolve()
+    return ReplicaTask(
+        replica=Replica(**{**vars(replica), "directory": replica.directory.resolve()}),
+        dynamics=study.dynamics,
+        record=plan.record(replica),
+        elements=structure.elements,
+        n_atoms=structure.atoms,
+        data_file=output / structure.data_file,
+        data_sha256=structure.sha256,
+        input_file=output / INPUT_NAME,
+        chunk_seeds=tuple(study.chunk_seed(replica.index, chunk) for chunk in range(study.dynamics.n_chunks + 1)),
+        retries=study.ensemble.retries,
+        lmp=study.executor.lmp,
+    )
+
+
+def _stop_text(replica: Replica, failure: Failure) -> str:
+    advice = {
+        FailureKind.DISK: "free some space",
+        FailureKind.STORAGE: "make the folder writable",
+        FailureKind.MODEL: "put the file back",
+    }[failure.kind]
+    return (
+        f"{replica.name}: {failure.kind}: {failure.reason}; nothing that was finished is lost: {advice} and run the same "
+        "command again"
+    )

@@ -1,0 +1,94 @@
+"""How a chunk may fail, and which failures can pass."""
+
+from __future__ import annotations
+
+import re
+import signal
+from dataclasses import dataclass
+from enum import StrEnum
+
+_TAIL_LINES = 12
+
+
+class FailureKind(StrEnum):
+    """What went wrong."""
+
+    UNSTABLE = "unstable"
+    FRAMEWORK = "framework broken"
+    LOST_ATOMS = "lost atoms"
+    MEMORY = "out of memory"
+    KILLED = "killed"
+    DISK = "disk full"
+    STORAGE = "storage"
+    MODEL = "model changed"
+    NODE = "node lost"
+    LAMMPS = "LAMMPS error"
+    PRODUCT = "incomplete output"
+
+    @property
+    def can_pass(self) -> bool:
+        """Whether the same chunk may succeed when it is run again: what follows from the dynamics cannot."""
+        return self in (FailureKind.MEMORY, FailureKind.KILLED, FailureKind.NODE, FailureKind.PRODUCT)
+
+    @property
+    def stops_study(self) -> bool:
+        """Whether every other replica would meet the same."""
+        return self in (FailureKind.DISK, FailureKind.STORAGE, FailureKind.MODEL)
+
+    @property
+    def is_physical(self) -> bool:
+        """Whether it comes from the motion itself, so that leaving the replica out biases D."""
+        return self in (FailureKind.UNSTABLE, FailureKind.FRAMEWORK, FailureKind.LOST_ATOMS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """One failure of a replica: where, of what kind, what was said, and where its output is kept ("" if nowhere)."""
+
+    chunk: int
+    kind: FailureKind
+    reason: str
+    tail: str
+    kept: str
+    host: str
+    time: str
+
+
+# What LAMMPS, torch, the C++ library and the system say, the most telling first.
+_SIGNS = (
+    (FailureKind.DISK, r"No space left on device|[Dd]isk quota exceeded|File too large"),
+    (FailureKind.STORAGE, r"Read-only file system|Permission denied|Stale file handle|Input/output error"),
+    (FailureKind.MEMORY, r"out of memory|bad_alloc|[Cc]annot allocate memory|Failed to allocate|Failed to reallocate"),
+    (FailureKind.LOST_ATOMS, r"Lost atoms|Out of range atoms"),
+    (FailureKind.UNSTABLE, r"not finite numbers|[Nn]on-numeric|too many neighbors|Simulation box .* (lost|collapsed)"),
+)
+
+
+def classify(*, said: str, exit_code: int) -> tuple[FailureKind, str] | None:
+    """The kind of a failed run and a line that says so, from what was printed and how it ended.
+
+    None where neither tells: then the product decides.
+    """
+    error = re.search(r"^.*\bERROR\b.*$", said, flags=re.MULTILINE)
+    for kind, sign in _SIGNS:
+        found = re.search(rf"^.*(?:{sign}).*$", said, flags=re.MULTILINE)
+        if found:
+            return kind, (error or found).group(0).strip()
+    if error:
+        return FailureKind.LAMMPS, error.group(0).strip()
+    number = _signal_of(exit_code)
+    if number is not None:
+        by = ": by the system if memory ran out, or by someone" if number == signal.SIGKILL else ""
+        return FailureKind.KILLED, f"lmp was ended by {number.name}{by}"
+    return None
+
+
+def tail_of(said: str) -> str:
+    """Last words."""
+    return "\n".join(said.splitlines()[-_TAIL_LINES:])
+
+
+def _signal_of(exit_code: int) -> signal.Signals | None:
+    # A shell or mpirun hands a signal on as 128 plus its number.
+    number = -exit_code if exit_code < 0 else exit_code - 128
+    return signal.Signals(number) if number in {member.value for member in signal.Signals} else None

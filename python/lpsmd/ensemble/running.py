@@ -1,0 +1,89 @@
+"""D of a study while it runs: each replica is read once, as soon as there is time for it."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from lpsmd.ensemble.outcomes import ReplicaOutcome
+from lpsmd.ensemble.replicas import Plan
+from lpsmd.study import AnalysisSpec, Condition
+
+if TYPE_CHECKING:
+    from lpsmd.analysis import Diffusion, DiffusionOptions, FrameworkCheck, Msd
+
+
+@dataclass
+class RunningDiffusion:
+    """The MSDs of the complete replicas of each condition, without what only a report needs."""
+
+    plan: Plan
+    _waiting: deque[ReplicaOutcome] = field(default_factory=deque)
+    _found: dict[Condition, dict[int, tuple[Msd, FrameworkCheck | None]]] = field(default_factory=dict)
+    _last: dict[Condition, tuple[int, Diffusion | None]] = field(default_factory=dict)
+
+    def add(self, outcome: ReplicaOutcome) -> None:
+        """Put a complete replica into the queue."""
+        self._waiting.append(outcome)
+
+    def work(self, seconds: float) -> None:
+        """Read replicas for about so long."""
+        end = time.monotonic() + seconds
+        while self._waiting and time.monotonic() < end:
+            self._read(self._waiting.popleft())
+
+    def of(self, condition: Condition) -> Diffusion | None:
+        """D of the replicas that were read; None for fewer than two."""
+        found = self._found.get(condition, {})
+        count, known = self._last.get(condition, (0, None))
+        if len(found) != count:
+            known = self._diffusion(found)
+            self._last[condition] = (len(found), known)
+        return known
+
+    def of_all(self, condition: Condition) -> Diffusion | None:
+        """As `of`, after reading all complete replicas of the condition."""
+        mine = [outcome for outcome in self._waiting if outcome.replica.condition == condition]
+        self._waiting = deque(outcome for outcome in self._waiting if outcome.replica.condition != condition)
+        for outcome in mine:
+            self._read(outcome)
+        return self.of(condition)
+
+    def _read(self, outcome: ReplicaOutcome) -> None:
+        from lpsmd.analysis import analyse_replica
+
+        study = self.plan.study
+        msd, check = analyse_replica(
+            outcome.dumps,
+            species=study.analysis.species,
+            timestep_fs=study.dynamics.timestep_fs,
+            drift=study.analysis.drift,
+            options=diffusion_options(study.analysis),
+            threads=1,
+        )
+        slim = replace(msd, tensor_A2=None, collective_A2=None, collective_tensor_A2=None)
+        self._found.setdefault(outcome.replica.condition, {})[outcome.replica.index] = (slim, check)
+
+    def _diffusion(self, found: dict[int, tuple[Msd, FrameworkCheck | None]]) -> Diffusion | None:
+        from lpsmd.analysis import diffusion_coefficient
+
+        if len(found) < 2:
+            return None
+        order = sorted(found)
+        checks = [check for _, check in (found[index] for index in order) if check is not None]
+        return diffusion_coefficient(
+            [found[index][0] for index in order],
+            diffusion_options(self.plan.study.analysis),
+            frameworks=checks if len(checks) == len(order) else None,
+            structures=[self.plan.study.structure_of(index) for index in order],
+        )
+
+
+def diffusion_options(analysis: AnalysisSpec) -> DiffusionOptions:
+    """The study's fit window as the analysis takes it."""
+    from lpsmd.analysis import DiffusionOptions
+
+    window = analysis.fit_window
+    return DiffusionOptions() if window is None else DiffusionOptions.fixed(*window)

@@ -1,0 +1,365 @@
+"""Run one replica, chunk by chunk, from wherever it is to its end.
+
+This is all that a worker does, on whatever machine and under whatever engine, and it may be killed at any moment: a chunk
+is made in a folder of its own (`running`), checked there, moved into its place, and counts once `status.json` says so.
+What is not recorded is made again, and comes out the same.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from lpsmd.ensemble.failures import Failure, FailureKind, classify, tail_of
+from lpsmd.ensemble.files import EnsembleError, read_text, write_json
+from lpsmd.ensemble.locks import Held, Lock, hold
+from lpsmd.ensemble.product import ProductError, check_chunk
+from lpsmd.ensemble.records import (
+    EMPTY,
+    STATUS_NAME,
+    ChunkRecord,
+    FileRecord,
+    ReplicaStatus,
+    Thermo,
+    host,
+    now,
+    read_status,
+    write_status,
+)
+from lpsmd.ensemble.replicas import Replica
+from lpsmd.inputs import LammpsProgram, chunk_input, lammps_program
+from lpsmd.study import Dynamics, file_sha256
+
+RUNNING = "running"
+REPLICA_RECORD = "replica.json"
+#: Files of a chunk that are kept; the first two are needed later, and so checked.
+_CHECKED = ("restart", "dump.gz")
+_KEPT = (*_CHECKED, "log", "in")
+_PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+class ReplicaState(StrEnum):
+    """How a worker left a replica."""
+
+    COMPLETE = "complete"
+    FAILED = "failed"
+    BUSY = "busy"
+    PAUSED = "paused"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReplicaTask:
+    """Everything that a worker needs to know, as plain values that travel between machines."""
+
+    replica: Replica
+    dynamics: Dynamics
+    record: dict[str, object]
+    elements: tuple[str, ...]
+    n_atoms: int
+    data_file: Path
+    data_sha256: str
+    input_file: Path
+    chunk_seeds: tuple[int, ...]
+    retries: int
+    lmp: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReplicaEnd:
+    """How a worker left a replica; `failure` also tells what could not be written down, as on a full disk."""
+
+    state: ReplicaState
+    failure: Failure | None = None
+    holder: str = ""
+
+
+class ChunkError(Exception):
+    """A chunk that failed."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.reason)
+        self.failure = failure
+
+
+def run_replica(task: ReplicaTask) -> ReplicaEnd:
+    """Run a replica to its end, or to the failure that ends it. Never raises for what the run does."""
+    folder = task.replica.directory
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with hold(task.replica.lock) as lock:
+            write_json(folder / REPLICA_RECORD, task.record)
+            _Runner(task, lock).run()
+    except Held as held:
+        return ReplicaEnd(state=ReplicaState.BUSY, holder=str(held))
+    except _Paused:
+        return ReplicaEnd(state=ReplicaState.PAUSED)
+    except ChunkError as error:
+        return ReplicaEnd(state=ReplicaState.FAILED, failure=error.failure)
+    except OSError as error:
+        return ReplicaEnd(state=ReplicaState.FAILED, failure=storage_failure(error))
+    return ReplicaEnd(state=ReplicaState.COMPLETE)
+
+
+def storage_failure(error: OSError) -> Failure:
+    """What it means that the file system takes no files."""
+    found = classify(said=str(error), exit_code=0)
+    kind = found[0] if found and found[0] is FailureKind.DISK else FailureKind.STORAGE
+    return Failure(chunk=-1, kind=kind, reason=str(error), tail="", kept="", host=host(), time=now())
+
+
+class _Paused(Exception):  # noqa: N818 (not an error)
+    """The batch job ends too soon for another chunk."""
+
+
+class _Runner:
+    """A replica whose lock is held."""
+
+    def __init__(self, task: ReplicaTask, lock: Lock) -> None:
+        self.task = task
+        self.lock = lock
+        self.folder = task.replica.directory
+        self.status = self._read_status()
+
+    def run(self) -> None:
+        """Chunk after chunk until none is missing."""
+        dynamics = self.task.dynamics
+        self._forget_damaged_chunks()
+        while (chunk := self.status.next_chunk(dynamics)) is not None:
+            if chunk and self._forget_if_restart_is_damaged(chunk - 1):
+                continue
+            if _job_ends_before(self._expected_s()):
+                raise _Paused
+            try:
+                self._run_chunk(chunk)
+            except ChunkError as error:
+                self._save(self.status.with_failure(error.failure))
+                if self.status.final_failure(dynamics, retries=self.task.retries) is not None:
+                    raise
+
+    # --- what is there ---
+
+    def _read_status(self) -> ReplicaStatus:
+        try:
+            return read_status(self.folder)
+        except EnsembleError:
+            # Written whole and renamed, so a file system did this. Chunks are made again, to the same bits.
+            self._set_aside([self.folder / STATUS_NAME])
+            return EMPTY
+
+    def _save(self, status: ReplicaStatus) -> None:
+        write_status(self.folder, status)
+        self.status = status
+
+    def _forget_damaged_chunks(self) -> None:
+        """Make again what has another size than it was recorded with: a cut or missing file."""
+        shutil.rmtree(self.folder / RUNNING, ignore_errors=True)
+        for chunk, record in list(self.status.chunks.items()):
+            bad = [name for name, file in record.files.items() if _size(self.folder / name) != file.bytes]
+            if bad:
+                self._forget({chunk}, [self.folder / name for name in bad])
+
+    def _forget_if_restart_is_damaged(self, chunk: int) -> bool:
+        path = self.folder / f"chunk.{chunk}.restart"
+        if path.is_file() and file_sha256(path) == self._restart_sha256(chunk):
+            return False
+        self._forget({chunk}, [path])
+        return True
+
+    def _restart_sha256(self, chunk: int) -> str:
+        return self.status.chunks[chunk].files[f"chunk.{chunk}.restart"].sha256
+
+    def _forget(self, chunks: set[int], files: list[Path]) -> None:
+        self._save(self.status.without_chunks(chunks))
+        self._set_aside([file for file in files if file.exists()])
+
+    def _set_aside(self, files: list[Path]) -> None:
+        """Keep what is damaged: it may be needed yet."""
+        aside = _fresh(self.folder, "damaged")
+        for file in files:
+            file.rename(aside / file.name)
+
+    # --- one chunk ---
+
+    def _run_chunk(self, chunk: int) -> None:
+        running = self.folder / RUNNING
+        shutil.rmtree(running, ignore_errors=True)
+        running.mkdir()
+        self._check_model(chunk)
+        script = running / f"chunk.{chunk}.in"
+        script.write_text(self._input(chunk), encoding="utf-8")
+        screen = running / f"chunk.{chunk}.out"
+        started = time.monotonic()
+        code = self._lammps(script, screen)
+        wall_s = time.monotonic() - started
+        said = read_text(screen)
+        problem = classify(said=said, exit_code=code)
+        if problem is not None:
+            raise self._failed(chunk, *problem, said=said)
+        try:
+            thermo = check_chunk(
+                running,
+                chunk=chunk,
+                dynamics=self.task.dynamics,
+                temperature_K=self.task.replica.condition.temperature_K,
+                n_atoms=self.task.n_atoms,
+                model_sha256=self.task.replica.condition.model.sha256,
+            )
+        except ProductError as error:
+            kind = FailureKind.DISK if error.kind is FailureKind.PRODUCT and _is_full(running) else error.kind
+            raise self._failed(chunk, kind, str(error), said=said) from error
+        self._commit(chunk, thermo=thermo, wall_s=wall_s)
+
+    def _input(self, chunk: int) -> str:
+        task = self.task
+        return chunk_input(
+            title=task.replica.name,
+            chunk=chunk,
+            dynamics=task.dynamics,
+            temperature_K=task.replica.condition.temperature_K,
+            model=task.replica.condition.model.path.resolve(),
+            data_file=task.data_file,
+            elements=task.elements,
+            seed=task.replica.seed,
+            chunk_seed=task.chunk_seeds[chunk],
+            start=self.folder / f"chunk.{chunk - 1}.restart" if chunk else None,
+            diffusion_input=task.input_file,
+        )
+
+    def _check_model(self, chunk: int) -> None:
+        model = self.task.replica.condition.model
+        found = file_sha256(model.path) if model.path.is_file() else "no file"
+        if found != model.sha256:
+            raise self._failed(
+                chunk,
+                FailureKind.MODEL,
+                f"model {model.label}: {model.path}: found {found[:12]}, the study began with {model.sha256[:12]}: put "
+                "the file back, or give the new one a label of its own",
+            )
+
+    def _lammps(self, script: Path, screen: Path) -> int:
+        program: LammpsProgram = lammps_program(self.task.lmp)
+        parent = os.getpid()
+
+        def ends_with_parent() -> None:
+            """A worker that is killed takes LAMMPS along."""
+            _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+            if os.getppid() != parent:
+                os._exit(1)
+
+        with screen.open("wb") as stream:
+            child = subprocess.Popen(
+                [str(program.path), "-log", "none", "-nocite", "-in", script.name],
+                cwd=script.parent,
+                env=program.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                preexec_fn=ends_with_parent,  # noqa: PLW1509 (nothing else does this)
+            )
+            with _stopped_at_the_end(child):
+                self.lock.runs(child.pid)
+                code = child.wait()
+                self.lock.runs(None)
+        return code
+
+    def _commit(self, chunk: int, *, thermo: Thermo, wall_s: float) -> None:
+        """Move a chunk that was checked to its place, then say so."""
+        running = self.folder / RUNNING
+        if not self.lock.is_mine():
+            raise self._failed(chunk, FailureKind.NODE, "another process took this replica over while this one slept")
+        dynamics = self.task.dynamics
+        names = [f"chunk.{chunk}.{kind}" for kind in _KEPT if (running / f"chunk.{chunk}.{kind}").is_file()]
+        files = {
+            name: FileRecord(bytes=_size(running / name), sha256=file_sha256(running / name))
+            for name in names
+            if name.endswith(_CHECKED)
+        }
+        self._forget_what_no_longer_follows(chunk, files[f"chunk.{chunk}.restart"])
+        for name in names:
+            (running / name).replace(self.folder / name)
+        record = ChunkRecord(
+            chunk=chunk,
+            steps=dynamics.steps_of(chunk),
+            frames=len(dynamics.frames_of(chunk)),
+            files=files,
+            start_sha256=self._restart_sha256(chunk - 1) if chunk else "",
+            thermo=thermo,
+            wall_s=round(wall_s, 3),
+            host=host(),
+            ended=now(),
+        )
+        self._save(self.status.with_chunk(record))
+        shutil.rmtree(running, ignore_errors=True)
+
+    def _forget_what_no_longer_follows(self, chunk: int, restart: FileRecord) -> None:
+        """A chunk that was made again gives the same bits, but on another kind of processor perhaps not."""
+        following = self.status.chunks.get(chunk + 1)
+        if following is None or following.start_sha256 == restart.sha256:
+            return
+        later = {n for n in self.status.chunks if n > chunk}
+        self._forget(later, [self.folder / name for n in later for name in self.status.chunks[n].files])
+
+    def _failed(self, chunk: int, kind: FailureKind, reason: str, *, said: str = "") -> ChunkError:
+        """A failure, with the output of the run kept in a folder of its own."""
+        kept = ""
+        running = self.folder / RUNNING
+        if running.is_dir():
+            with contextlib.suppress(OSError):
+                place = _fresh(self.folder, "failed")
+                running.rename(place / RUNNING)
+                kept = place.name
+        return ChunkError(
+            Failure(chunk=chunk, kind=kind, reason=reason, tail=tail_of(said), kept=kept, host=host(), time=now())
+        )
+
+    def _expected_s(self) -> float:
+        """About how long the next chunk will take: as long as the longest until now."""
+        return max((record.wall_s for record in self.status.chunks.values()), default=0.0)
+
+
+@contextlib.contextmanager
+def _stopped_at_the_end(child: subprocess.Popen[bytes]) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        if child.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)
+            child.wait()
+
+
+def _job_ends_before(seconds: float) -> bool:
+    """Whether the batch job that this is ends sooner, by what Slurm says of it."""
+    end = os.environ.get("SLURM_JOB_END_TIME", "")
+    return end.isdigit() and int(end) - time.time() < seconds
+
+
+def _fresh(folder: Path, name: str) -> Path:
+    """A new folder name-1, name-2, ..."""
+    number = 1 + sum(1 for _ in folder.glob(f"{name}-*"))
+    fresh = folder / f"{name}-{number}"
+    fresh.mkdir(exist_ok=True)
+    return fresh
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return -1
+
+
+def _is_full(folder: Path) -> bool:
+    """Whether no block is left; LAMMPS does not say why a compressed dump is cut."""
+    return os.statvfs(folder).f_bavail == 0
