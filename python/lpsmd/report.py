@@ -1,41 +1,43 @@
-"""From complete replicas to what people read: progress, a table, results.json, msd.csv and plots."""
+"""From complete replicas to what people read: a table, results.json, msd.csv and plots."""
 
 from __future__ import annotations
 
 import json
-import logging
 import math
-import platform
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from importlib import metadata
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lpsmd import __version__
-from lpsmd.ensemble import Ensemble, ReplicaOutcome, Watcher
-from lpsmd.study import ModelSpec, Study
+from lpsmd.ensemble import Ensemble, ReplicaOutcome
+from lpsmd.ensemble.claim import versions
+from lpsmd.ensemble.files import read_text, write_atomically
+from lpsmd.ensemble.running import diffusion_options
+from lpsmd.study import Condition, ModelSpec, Study
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.progress import Progress, TaskID
 
     from lpsmd.analysis import ReplicaAnalysis
 
-_log = logging.getLogger(__name__)
-
 _GPA_PER_BAR = 1e-4
+#: Failed replicas that are printed one by one.
+_SHOWN = 5
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class ModelReport:
-    """One model of a study: its replicas, and D where enough of them are complete."""
+class ConditionReport:
+    """One model at one temperature: its replicas, and D where enough of them are complete."""
 
-    model: ModelSpec
+    condition: Condition
     outcomes: tuple[ReplicaOutcome, ...]
     analysis: ReplicaAnalysis | None
+
+    @property
+    def model(self) -> ModelSpec:
+        """The model."""
+        return self.condition.model
 
     @property
     def complete(self) -> tuple[ReplicaOutcome, ...]:
@@ -88,25 +90,29 @@ class StudyReport:
 
     study: Study
     ensemble: Ensemble
-    models: tuple[ModelReport, ...]
+    conditions: tuple[ConditionReport, ...]
     comparisons: tuple[Comparison, ...]
 
+    def label(self, entry: ConditionReport) -> str:
+        """What an entry is called: by its model, and by its temperature where there are several."""
+        return entry.model.label if len(self.study.temperatures_K) == 1 else entry.condition.name
+
     @property
-    def short_of_replicas(self) -> tuple[ModelReport, ...]:
-        """Models with fewer complete replicas than the study's minimum: they have no D."""
-        return tuple(model for model in self.models if model.analysis is None)
+    def short_of_replicas(self) -> tuple[ConditionReport, ...]:
+        """What has fewer complete replicas than the study's minimum, and so no D."""
+        return tuple(entry for entry in self.conditions if entry.analysis is None)
 
 
 def analyse_study(study: Study, ensemble: Ensemble) -> StudyReport:
-    """D of every model that has enough complete replicas, and the functionals compared.
+    """D of every model and temperature that has enough complete replicas, and the functionals compared.
 
     Raises
     ------
     lpsmd.errors.LpsmdError
         If a trajectory cannot be used; the text names the file and the frame.
     """
-    models = tuple(_analyse_model(study, ensemble, model) for model in study.models)
-    return StudyReport(study=study, ensemble=ensemble, models=models, comparisons=tuple(_compare(models)))
+    found = tuple(_analyse(study, ensemble, condition) for condition in study.conditions)
+    return StudyReport(study=study, ensemble=ensemble, conditions=found, comparisons=tuple(_compare(found)))
 
 
 def write_results(report: StudyReport) -> None:
@@ -114,25 +120,23 @@ def write_results(report: StudyReport) -> None:
     from lpsmd.analysis import ModelResult, save_diffusion_plot, save_msd_plot, write_msd_csv
 
     output = report.ensemble.output
-    (output / "results.json").write_text(
-        json.dumps(results(report), indent=2, allow_nan=False) + "\n", encoding="utf-8"
-    )
+    write_atomically(output / "results.json", json.dumps(results(report), indent=2, allow_nan=False) + "\n")
     rows = [
         ModelResult(
-            label=entry.model.label,
+            label=report.label(entry),
             architecture=entry.model.architecture,
             functional=entry.model.functional,
             msds=entry.analysis.msds,
             diffusion=entry.analysis.diffusion,
         )
-        for entry in report.models
+        for entry in report.conditions
         if entry.analysis is not None
     ]
     if not rows:
         return
     write_msd_csv(output / "msd.csv", rows)
     study = report.study
-    title = f"{study.name}: {study.analysis.species} at {study.dynamics.temperature_K:g} K"
+    title = f"{study.name}: {study.analysis.species} at {_temperatures(study)}"
     save_msd_plot(output / "msd.png", rows, title=title)
     for row in rows:
         save_diffusion_plot(output / f"diffusion_{row.label}.png", row, title=f"{row.label}, {title}")
@@ -140,16 +144,11 @@ def write_results(report: StudyReport) -> None:
 
 def results(report: StudyReport) -> dict[str, Any]:
     """Everything that a study found as JSON-ready values; units are in the names."""
-    structure = report.ensemble.structure
     return {
         "study": report.study.to_dict(),
-        "versions": _versions(report.ensemble),
-        "structure": {
-            "title": structure.title,
-            "atoms": len(structure.types),
-            "volume_A3": structure.volume_A3,
-        },
-        "models": [_model_dict(report.study, entry) for entry in report.models],
+        "versions": {**versions(), "lammps": _lammps_version(report.ensemble)},
+        "structures": [asdict(structure) for structure in report.ensemble.plan.structures],
+        "models": [_entry_dict(report, entry) for entry in report.conditions],
         "comparisons": [{**asdict(entry), "significant": entry.significant} for entry in report.comparisons],
         "comparison_error": "95 % half-widths of the two D combined in quadrature",
     }
@@ -160,10 +159,11 @@ def print_report(report: StudyReport, console: Console) -> None:
     from rich.table import Table
 
     study = report.study
+    n_structures = len(report.ensemble.plan.structures)
     title = (
-        f"{study.analysis.species} in {report.ensemble.structure.title}\n"
-        f"{study.dynamics.temperature_K:g} K, {study.ensemble.replicas} replicas of "
-        f"{study.dynamics.production_ps:g} ps"
+        f"{study.analysis.species} in {report.ensemble.plan.structures[0].title}"
+        f"{f' and {n_structures - 1} more' if n_structures > 1 else ''}\n"
+        f"{_temperatures(study)}, replicas of {study.dynamics.production_ps:g} ps"
     )
     # No lines between columns: the table then fits a terminal of 80 columns.
     table = Table(title=title, title_justify="left", box=None, pad_edge=False, collapse_padding=True)
@@ -174,13 +174,13 @@ def print_report(report: StudyReport, console: Console) -> None:
     table.add_column("verdict", min_width=9)
     for header in ("T\nK", "P\nGPa", "ms/\nstep", "runs"):
         table.add_column(header, justify="right", no_wrap=True)
-    for entry in report.models:
-        table.add_row(*_row(entry))
+    for entry in report.conditions:
+        table.add_row(*_row(report.label(entry), entry))
     console.print(table)
-    for entry in report.models:
+    for entry in report.conditions:
         if entry.analysis is not None:
             diffusion = entry.analysis.diffusion
-            reason = f"{entry.model.label}: {diffusion.verdict}: {diffusion.reason}"
+            reason = f"{report.label(entry)}: {diffusion.verdict}: {diffusion.reason}"
             console.print(reason, markup=False, highlight=False, soft_wrap=True)
     for comparison in report.comparisons:
         console.print(str(comparison), markup=False, highlight=False, soft_wrap=True)
@@ -188,94 +188,46 @@ def print_report(report: StudyReport, console: Console) -> None:
         console.print(line, style="yellow", markup=False, highlight=False, soft_wrap=True)
     written = (
         "results.json, msd.csv, msd.png, diffusion_*.png"
-        if len(report.short_of_replicas) < len(report.models)
+        if len(report.short_of_replicas) < len(report.conditions)
         else "results.json"
     )
     console.print(f"{written} in {report.ensemble.output}", highlight=False, soft_wrap=True)
 
 
-@contextmanager
-def watching(study: Study, console: Console) -> Iterator[Watcher]:
-    """A progress bar where the console is a terminal; a line for each finished replica in any case."""
-    if not console.is_terminal:
-        yield _Lines()
-        return
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+def _analyse(study: Study, ensemble: Ensemble, condition: Condition) -> ConditionReport:
+    from lpsmd.analysis import analyse_replicas
 
-    dynamics = study.dynamics
-    steps = dynamics.equilibration_steps + dynamics.production_steps
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.percentage:3.0f} %"),
-        TimeRemainingColumn(),
-    )
-    replicas = len(study.models) * study.ensemble.replicas
-    with Progress(*columns, console=console, transient=True) as progress:
-        yield _Bar(progress, progress.add_task("replicas", total=float(steps * replicas)))
-
-
-class _Lines:
-    """Log a line when a replica ends."""
-
-    def progress(self, steps_done: float) -> None:
-        """Nothing between the ends of replicas."""
-
-    def finished(self, outcome: ReplicaOutcome, *, done: int, total: int) -> None:
-        """Say how it ended."""
-        if outcome.thermo is not None:
-            _log.info("[%d/%d] %s: %.1f ms/step", done, total, outcome.replica.name, outcome.thermo.ms_per_step)
-        else:
-            _log.warning("[%d/%d] %s failed: %s", done, total, outcome.replica.name, outcome.reason)
-
-
-class _Bar(_Lines):
-    """As `_Lines`, below a bar that follows the steps of the running replicas."""
-
-    def __init__(self, progress: Progress, task: TaskID) -> None:
-        self._progress = progress
-        self._task = task
-
-    def progress(self, steps_done: float) -> None:
-        """Move the bar."""
-        self._progress.update(self._task, completed=steps_done)
-
-    def finished(self, outcome: ReplicaOutcome, *, done: int, total: int) -> None:
-        """Say how it ended, and how many are done."""
-        super().finished(outcome, done=done, total=total)
-        self._progress.update(self._task, description=f"replicas {done}/{total}")
-
-
-def _analyse_model(study: Study, ensemble: Ensemble, model: ModelSpec) -> ModelReport:
-    from lpsmd.analysis import DiffusionOptions, analyse_replicas
-
-    window = study.analysis.fit_window
-    outcomes = ensemble.of_model(model.label)
-    dumps = [[outcome.replica.dump] for outcome in outcomes if outcome.complete]
-    if len(dumps) < study.ensemble.minimum_replicas:
-        return ModelReport(model=model, outcomes=outcomes, analysis=None)
+    outcomes = ensemble.of(condition)
+    complete = [outcome for outcome in outcomes if outcome.complete]
+    if len(complete) < study.ensemble.minimum_replicas:
+        return ConditionReport(condition=condition, outcomes=outcomes, analysis=None)
     analysis = analyse_replicas(
-        dumps,
+        [outcome.dumps for outcome in complete],
         species=study.analysis.species,
         timestep_fs=study.dynamics.timestep_fs,
         drift=study.analysis.drift,
-        options=DiffusionOptions() if window is None else DiffusionOptions.fixed(*window),
+        options=diffusion_options(study.analysis),
+        structures=[outcome.replica.structure for outcome in complete],
     )
-    return ModelReport(model=model, outcomes=outcomes, analysis=analysis)
+    return ConditionReport(condition=condition, outcomes=outcomes, analysis=analysis)
 
 
-def _compare(models: Sequence[ModelReport]) -> Iterator[Comparison]:
-    """The functionals of each architecture against its PBE, or its first where there is no PBE."""
-    analysed = [entry for entry in models if entry.analysis is not None]
-    for architecture in dict.fromkeys(entry.model.architecture for entry in analysed):
-        same = [entry for entry in analysed if entry.model.architecture == architecture]
+def _compare(entries: Sequence[ConditionReport]) -> Iterator[Comparison]:
+    """The functionals of each architecture and training seed against its PBE, or its first, at each temperature."""
+    analysed = [entry for entry in entries if entry.analysis is not None]
+
+    def kind(entry: ConditionReport) -> tuple[object, ...]:
+        return entry.model.architecture, entry.model.training_seed, entry.condition.temperature_K
+
+    for wanted in dict.fromkeys(map(kind, analysed)):
+        same = [entry for entry in analysed if kind(entry) == wanted]
         base = next((entry for entry in same if entry.model.functional == "PBE"), same[0])
         for other in same:
             if other.model.functional != base.model.functional:
                 yield _comparison(base, other)
 
 
-def _comparison(base: ModelReport, other: ModelReport) -> Comparison:
+def _comparison(base: ConditionReport, other: ConditionReport) -> Comparison:
     (d_base, error_base), (d_other, error_other) = _d(base), _d(other)
     ratio = d_other / d_base if d_base else None
     return Comparison(
@@ -291,7 +243,7 @@ def _comparison(base: ModelReport, other: ModelReport) -> Comparison:
     )
 
 
-def _d(entry: ModelReport) -> tuple[float, float]:
+def _d(entry: ConditionReport) -> tuple[float, float]:
     """D and its 95 % half-width in cm^2/s."""
     assert entry.analysis is not None
     diffusion = entry.analysis.diffusion
@@ -300,23 +252,23 @@ def _d(entry: ModelReport) -> tuple[float, float]:
     return diffusion.D_cm2_per_s, diffusion.D_half_interval_cm2_per_s
 
 
-def _verdict(entry: ModelReport) -> str:
+def _verdict(entry: ConditionReport) -> str:
     assert entry.analysis is not None
     return str(entry.analysis.diffusion.verdict)
 
 
-def _row(entry: ModelReport) -> list[str]:
+def _row(label: str, entry: ConditionReport) -> list[str]:
     count = f"{len(entry.complete)}/{len(entry.outcomes)}"
     model = entry.model
     if entry.analysis is None:
-        return [model.label, model.functional, "-", "-", "too few replicas", "-", "-", "-", count]
+        return [label, model.functional, "-", "-", "too few replicas", "-", "-", "-", count]
     d, error = _d(entry)
     diffusion = entry.analysis.diffusion
     temperature, pressure = entry.mean("mean_temperature_K"), entry.mean("mean_pressure_bar")
     assert temperature is not None
     assert pressure is not None
     return [
-        model.label,
+        label,
         model.functional,
         _pair(1e5 * d, 1e5 * error),
         f"{diffusion.fit_start_ps:g}-{diffusion.fit_end_ps:g}",
@@ -335,29 +287,41 @@ def _pair(value: float, error: float) -> str:
 
 
 def _warnings(report: StudyReport) -> Iterator[str]:
-    for entry in report.models:
-        failed = [outcome for outcome in entry.outcomes if not outcome.complete]
-        if failed:
+    for entry in report.conditions:
+        failed = [outcome for outcome in entry.outcomes if outcome.failure is not None]
+        unfinished = len(entry.outcomes) - len(failed) - len(entry.complete)
+        label, of_all = report.label(entry), f"of {len(entry.outcomes)} replicas"
+        if unfinished:
+            yield f"warning: {label}: {unfinished} {of_all} not run to their end; `lpsmd run` goes on with them"
+        physical = Counter(str(o.failure.kind) for o in failed if o.failure and o.failure.kind.is_physical)
+        if physical:
+            kinds = ", ".join(f"{count} {kind}" for kind, count in physical.items())
             yield (
-                f"warning: {entry.model.label}: {len(failed)} of {len(entry.outcomes)} replicas left out; "
-                f"if they failed because of their dynamics, D is biased"
+                f"warning: {label}: {sum(physical.values())} {of_all} failed by their own motion ({kinds}): D is that of "
+                "the survivors, and biased if those that failed moved otherwise; the model does not hold here"
             )
-        for outcome in failed:
+        if len(failed) > sum(physical.values()):
+            yield f"warning: {label}: {len(failed) - sum(physical.values())} {of_all} failed for other reasons"
+        for outcome in failed[:_SHOWN]:
             yield f"  replica {outcome.replica.index}: {outcome.reason} (see {outcome.replica.directory})"
-            if outcome.tail and outcome is failed[0]:
-                yield "\n".join(f"    | {line}" for line in outcome.tail.splitlines())
+        if len(failed) > _SHOWN:
+            yield f"  and {len(failed) - _SHOWN} more, in results.json"
+        if failed and failed[0].failure and failed[0].failure.tail:
+            yield "\n".join(f"    | {line}" for line in failed[0].failure.tail.splitlines())
 
 
-def _model_dict(study: Study, entry: ModelReport) -> dict[str, Any]:
+def _entry_dict(report: StudyReport, entry: ConditionReport) -> dict[str, Any]:
     pressure = entry.mean("mean_pressure_bar")
     return {
-        "label": entry.model.label,
+        "label": report.label(entry),
+        "temperature_K": entry.condition.temperature_K,
         "file": str(entry.model.path),
         "sha256": entry.model.sha256,
         "architecture": entry.model.architecture,
         "functional": entry.model.functional,
+        "training_seed": entry.model.training_seed,
         "dtype": entry.model.dtype,
-        **_found(study, entry),
+        **_found(report.study, entry),
         "mean_temperature_K": entry.mean("mean_temperature_K"),
         "mean_pressure_GPa": None if pressure is None else _GPA_PER_BAR * pressure,
         "ms_per_step": entry.mean("ms_per_step"),
@@ -366,7 +330,7 @@ def _model_dict(study: Study, entry: ModelReport) -> dict[str, Any]:
     }
 
 
-def _found(study: Study, entry: ModelReport) -> dict[str, Any]:
+def _found(study: Study, entry: ConditionReport) -> dict[str, Any]:
     """D and what follows from it; None for each where there are too few replicas."""
     from lpsmd.analysis import summarise, summary_to_dict
 
@@ -375,7 +339,7 @@ def _found(study: Study, entry: ModelReport) -> dict[str, Any]:
     summary = summarise(
         entry.analysis.msds,
         entry.analysis.diffusion,
-        temperature_K=study.dynamics.temperature_K,
+        temperature_K=entry.condition.temperature_K,
         charge_e=study.analysis.charge_e,
     )
     values = summary_to_dict(summary)
@@ -384,38 +348,29 @@ def _found(study: Study, entry: ModelReport) -> dict[str, Any]:
 
 
 def _replica_dict(outcome: ReplicaOutcome) -> dict[str, Any]:
+    replica = outcome.replica
     return {
-        "index": outcome.replica.index,
-        "seed": outcome.replica.seed,
-        "directory": str(outcome.replica.directory),
-        "state": "complete" if outcome.complete else "failed",
+        "index": replica.index,
+        "structure": replica.structure,
+        "seed": replica.seed,
+        "directory": str(replica.directory),
+        "state": outcome.state,
         "reason": outcome.reason or None,
-        **(asdict(outcome.thermo) if outcome.thermo is not None else {}),
+        "failures": [asdict(failure) for failure in outcome.status.failures],
+        **(asdict(outcome.thermo) if outcome.complete and outcome.thermo is not None else {}),
     }
 
 
-def _versions(ensemble: Ensemble) -> dict[str, str | None]:
-    def installed(package: str) -> str | None:
-        try:
-            return metadata.version(package)
-        except metadata.PackageNotFoundError:
-            return None
-
-    return {
-        "lpsmd": __version__,
-        "lammps": _lammps_version(ensemble),
-        "lammps_package": installed("lammps"),
-        "torch": installed("torch"),
-        "python": platform.python_version(),
-    }
+def _temperatures(study: Study) -> str:
+    return ", ".join(f"{temperature_K:g}" for temperature_K in study.temperatures_K) + " K"
 
 
 def _lammps_version(ensemble: Ensemble) -> str | None:
     """What the program that ran the replicas calls itself."""
     for outcome in ensemble.outcomes:
-        screen: Path = outcome.replica.directory / "lmp.out"
-        if outcome.complete and screen.is_file():
-            found = re.search(r"^LAMMPS \((.+)\)", screen.read_text(encoding="utf-8", errors="replace"), re.MULTILINE)
+        if outcome.complete:
+            restart_log = read_text(outcome.replica.file(1, "log"))
+            found = re.search(r"LAMMPS = (.+)$", restart_log, re.MULTILINE)
             if found:
                 return found.group(1)
     return None

@@ -11,10 +11,15 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from lpsmd.errors import LpsmdError
 from lpsmd.structure import Structure, li6ps5cl, read_structure
+
+if TYPE_CHECKING:
+    from lpsmd.analysis import Diffusion
+    from lpsmd.ensemble import StudyStatus
+    from lpsmd.report import StudyReport
 
 #: Seeds that LAMMPS takes everywhere: its Marsaglia generator stops at 900000000.
 MAX_SEED = 900_000_000
@@ -229,6 +234,63 @@ class Study:
     ensemble: EnsembleSpec
     executor: ExecutorSpec
     analysis: AnalysisSpec
+
+    @classmethod
+    def load(cls, source: str | Path) -> Study:
+        """Read a study: a TOML file, the folder of one that was run, or the word ``demo``.
+
+        Raises
+        ------
+        StudyError
+            Naming the section, the key, what was found and what is needed.
+        """
+        from lpsmd.study_file import load_study
+
+        return load_study(source)
+
+    def run(self, output: str | Path | None = None, *, workers: int | None = None) -> StudyReport:
+        """Run what is missing, analyse, and write the results, as `lpsmd run` does.
+
+        Parameters
+        ----------
+        output
+            Folder of the study; default: NAME-HASH in the working folder.
+        workers
+            Replicas at a time on a node; default: the study's, else one for each core or GPU.
+
+        Raises
+        ------
+        lpsmd.errors.LpsmdError
+            As from `lpsmd.ensemble.run_ensemble` and `lpsmd.report.analyse_study`.
+        """
+        from lpsmd.ensemble import run_ensemble
+        from lpsmd.progress import watching
+        from lpsmd.report import analyse_study, write_results
+
+        with watching() as watcher:
+            ensemble = run_ensemble(self, self._folder(output), workers=workers, watcher=watcher)
+        report = analyse_study(self, ensemble)
+        write_results(report)
+        return report
+
+    def status(self, output: str | Path | None = None) -> StudyStatus:
+        """How the study stands, also while another process runs it; see `lpsmd.ensemble.study_status`."""
+        from lpsmd.ensemble import study_status
+
+        return study_status(self._folder(output))
+
+    def diffusion(self, output: str | Path | None = None) -> dict[str, Diffusion]:
+        """D of each model and temperature that has enough complete replicas, by the name of the condition."""
+        from lpsmd.ensemble import read_ensemble
+        from lpsmd.report import analyse_study
+
+        report = analyse_study(self, read_ensemble(self._folder(output), self))
+        return {entry.condition.name: entry.analysis.diffusion for entry in report.conditions if entry.analysis}
+
+    def _folder(self, output: str | Path | None) -> Path:
+        from lpsmd.ensemble import default_output
+
+        return default_output(self) if output is None else Path(output)
 
     @property
     def conditions(self) -> tuple[Condition, ...]:

@@ -14,6 +14,8 @@ import click
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from lpsmd.study import Study
+
 
 @click.command()
 @click.argument("study", metavar="STUDY.toml")
@@ -24,14 +26,17 @@ if TYPE_CHECKING:
     help="Folder for everything the study makes; default: NAME-HASH, so a changed study gets its own.",
 )
 @click.option(
-    "-p",
-    "--processes",
+    "-w",
+    "--workers",
     type=click.IntRange(min=1),
-    help="LAMMPS processes at a time; default: the study's, else one for each core.",
+    help="Replicas at a time (on each node); default: the study's, else one for each core or GPU.",
 )
 @click.option("--analyse-only", is_flag=True, help="Run nothing; analyse the replicas that are complete.")
+@click.option("--dry-run", is_flag=True, help="Run nothing but a short probe; print what would run, how long, how much disk.")
 @click.option("--json", "as_json", is_flag=True, help="Print results.json instead of the table.")
-def run(study: str, output: Path | None, processes: int | None, analyse_only: bool, as_json: bool) -> None:
+def run(
+    study: str, output: Path | None, workers: int | None, analyse_only: bool, dry_run: bool, as_json: bool
+) -> None:
     r"""Run a study and print D with its error and a verdict.
 
     STUDY.toml names a structure, models, a temperature and lengths; the word demo stands for the study that
@@ -42,7 +47,8 @@ def run(study: str, output: Path | None, processes: int | None, analyse_only: bo
     \b
       lpsmd run demo                    six shipped models, minutes
       lpsmd run demo --analyse-only     the same numbers again, from what was run
-      lpsmd run my-study.toml -p 8      eight replicas at a time
+      lpsmd run my-study.toml -w 8      eight replicas at a time
+      lpsmd run my-study.toml --dry-run what it would take
 
     \b
     A small study file:
@@ -68,16 +74,19 @@ def run(study: str, output: Path | None, processes: int | None, analyse_only: bo
       msd.csv        mean squared displacements, per model and lag
       msd.png        the same as a plot
       diffusion_MODEL.png  MSD, local exponent, D against fit window, spread of replicas
-      MODEL/replica-NNN/   log, trajectory and final state of each replica
+      MODEL-TEMPERATURE/replica-NNN-HASH/   input, log, trajectory and state of each chunk of each replica
+      study.json, progress.json  the study as it was resolved, with versions and hashes; how it stands
 
-    Stop with Ctrl-C and run the same command again: complete replicas are kept, the others start over. Exit
-    code 0 means every model has its D; 1, that too few replicas of some model survived; 2, bad input.
+    Stop with Ctrl-C, or have it killed, and run the same command again: it goes on after the last whole chunk of each
+    replica, and gives the same trajectories as if it had not been stopped. `lpsmd status FOLDER` tells how it stands.
+    Exit code 0 means every model has its D; 1, that too few replicas of some model survived; 2, bad input.
     """
     from rich.console import Console
 
     from lpsmd.ensemble import default_output, read_ensemble, run_ensemble
-    from lpsmd.report import analyse_study, print_report, results, watching, write_results
-    from lpsmd.study import load_study
+    from lpsmd.progress import watching
+    from lpsmd.report import analyse_study, print_report, results, write_results
+    from lpsmd.study_file import load_study, study_warnings
 
     # Progress and messages go to stderr, what was asked for to stdout.
     messages = Console(stderr=True)
@@ -86,12 +95,17 @@ def run(study: str, output: Path | None, processes: int | None, analyse_only: bo
         signal.signal(ending, _interrupt)
     parsed = load_study(study)
     folder = output if output is not None else default_output(parsed)
+    for warning in study_warnings(parsed):
+        click.echo(f"warning: {warning}", err=True)
+    if dry_run:
+        _dry_run(parsed, folder, workers=workers, as_json=as_json)
+        return
     if analyse_only:
-        ensemble = read_ensemble(parsed, folder)
+        ensemble = read_ensemble(folder, parsed)
     else:
         try:
-            with watching(parsed, messages) as watcher:
-                ensemble = run_ensemble(parsed, folder, processes=processes, watcher=watcher)
+            with watching(messages) as watcher:
+                ensemble = run_ensemble(parsed, folder, workers=workers, watcher=watcher)
         except KeyboardInterrupt:
             click.echo(f"stopped; run the same command again to go on with {folder}", err=True)
             sys.exit(130)
@@ -105,12 +119,19 @@ def run(study: str, output: Path | None, processes: int | None, analyse_only: bo
         print_report(report, Console(width=wide))
     for entry in report.short_of_replicas:
         click.echo(
-            f"error: {entry.model.label}: {len(entry.complete)} of {len(entry.outcomes)} replicas complete, "
+            f"error: {report.label(entry)}: {len(entry.complete)} of {len(entry.outcomes)} replicas complete, "
             f"needed at least {parsed.ensemble.minimum_replicas} (minimum_replicas); see {folder}",
             err=True,
         )
     if report.short_of_replicas:
         sys.exit(1)
+
+
+def _dry_run(study: Study, folder: Path, *, workers: int | None, as_json: bool) -> None:
+    from lpsmd.ensemble.probe import probe_study
+
+    found = probe_study(study, folder, workers=workers)
+    click.echo(json.dumps(found.to_dict(), indent=2) if as_json else str(found))
 
 
 def _log_to(console: Console) -> None:

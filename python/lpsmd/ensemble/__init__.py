@@ -7,10 +7,10 @@
 from __future__ import annotations
 
 from lpsmd.ensemble.claim import default_output, read_plan
-from lpsmd.ensemble.driver import Watcher, read_ensemble, run_ensemble
+from lpsmd.ensemble.driver import Watcher, run_ensemble
 from lpsmd.ensemble.failures import Failure, FailureKind
 from lpsmd.ensemble.files import EnsembleError
-from lpsmd.ensemble.outcomes import Ensemble, ReplicaOutcome
+from lpsmd.ensemble.outcomes import Ensemble, ReplicaOutcome, read_ensemble
 from lpsmd.ensemble.overview import ConditionStatus, StudyStatus, study_status
 from lpsmd.ensemble.records import Thermo
 from lpsmd.ensemble.replicas import Plan, Replica

@@ -80,7 +80,7 @@ def claim(study: Study, output: Path) -> Plan:
     if not input_file.is_file():
         write_atomically(input_file, find_lammps_input().read_text(encoding="utf-8"))
     plan = Plan(study=study, output=output, structures=tuple(records), input_sha256=file_sha256(input_file))
-    _refuse_another(plan)
+    refuse_another(plan)
     (output / STRUCTURES).mkdir(exist_ok=True)
     for record, structure in zip(records, structures, strict=True):
         path = output / record.data_file
@@ -135,7 +135,14 @@ def _identity(plan: Plan) -> dict[str, Any]:
     }
 
 
-def _refuse_another(plan: Plan) -> None:
+def refuse_another(plan: Plan) -> None:
+    """Refuse a folder that holds another study; warn where it goes on under other versions.
+
+    Raises
+    ------
+    EnsembleError
+        Naming what differs.
+    """
     path = plan.output / STUDY_RECORD
     if not path.is_file():
         return

@@ -13,16 +13,18 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from lpsmd.ensemble.claim import DRIVER_LOCK, check_before, claim
 from lpsmd.ensemble.engine import Engine, parsl_engine, workers_of
 from lpsmd.ensemble.failures import Failure, FailureKind
 from lpsmd.ensemble.files import EnsembleError
 from lpsmd.ensemble.locks import Held, hold
-from lpsmd.ensemble.outcomes import Ensemble, ReplicaOutcome, outcome_of, read_outcomes
+from lpsmd.ensemble.outcomes import Ensemble, ReplicaOutcome, outcome_of
+from lpsmd.ensemble.overview import StudyStatus, survey, tell
 from lpsmd.ensemble.records import host, now, read_status, write_status
 from lpsmd.ensemble.replicas import INPUT_NAME, Plan, Replica
+from lpsmd.ensemble.running import RunningDiffusion
 from lpsmd.ensemble.waves import Waves
 from lpsmd.ensemble.worker import ReplicaEnd, ReplicaState, ReplicaTask
 from lpsmd.study import Condition, Study
@@ -31,16 +33,16 @@ _log = logging.getLogger(__name__)
 
 _TICK_S = 1.0
 _BUSY_AGAIN_S = 5.0
+#: Of a second, this much goes into reading complete replicas; the rest of the core is left to LAMMPS.
+_READ_S = 0.1
+_TELL_S = 5.0
 
 
 class Watcher(Protocol):
     """Who wants to know how a running study is doing."""
 
-    def started(self, plan: Plan) -> None:
-        """The study has its folder, and replicas are about to run."""
-
-    def tick(self) -> None:
-        """About once a second."""
+    def progress(self, status: StudyStatus) -> None:
+        """How the study stands: once at the start, then every few seconds."""
 
     def finished(self, outcome: ReplicaOutcome) -> None:
         """A replica ended."""
@@ -80,30 +82,21 @@ def run_ensemble(study: Study, output: Path, *, workers: int | None = None, watc
         output.mkdir(parents=True, exist_ok=True)
         with _only_driver(output):
             plan = claim(study, output)
-            watcher.started(plan)
-            waves = Waves(plan)
+            waves = Waves(plan=plan, diffusion=RunningDiffusion(plan))
             todo = list(waves.todo())
+            for condition, text in waves.decisions.items():
+                watcher.decided(condition, text)
             if todo:
                 with parsl_engine(
                     study.executor, folder=output / "parsl", workers=workers_of(study.executor, workers)
                 ) as engine:
                     _Driver(plan, engine, waves, watcher).run(todo)
+            tell(output, _sentences(waves, all_read=True))
             return Ensemble(plan=plan, outcomes=waves.outcomes())
     except OSError as error:
         raise EnsembleError(
             f"{output}: {error}; nothing that was finished is lost: mend it and run the same command again"
         ) from error
-
-
-def read_ensemble(output: Path) -> Ensemble:
-    """Look at the replicas of a study that was run before, and run nothing.
-
-    Raises
-    ------
-    EnsembleError
-        If no study was begun in the folder.
-    """
-    return read_outcomes(output)
 
 
 @contextmanager
@@ -129,6 +122,7 @@ class _Driver:
     running: dict[Future[ReplicaEnd], Replica] = field(default_factory=dict)
     later: list[tuple[float, Replica]] = field(default_factory=list)
     lost: dict[Replica, int] = field(default_factory=dict)
+    told_at: float = 0.0
 
     def run(self, todo: list[Replica]) -> None:
         """Until nothing is left to do."""
@@ -144,7 +138,16 @@ class _Driver:
                 self._submit(replica)
             if not self.running and self.later:
                 time.sleep(_TICK_S)
-            self.watcher.tick()
+            self.waves.diffusion.work(_READ_S)
+            if time.monotonic() - self.told_at > _TELL_S:
+                self._tell()
+
+    def _tell(self) -> None:
+        """Progress for the watcher here, and in the folder for those elsewhere."""
+        tell(self.plan.output, _sentences(self.waves))
+        self.waves.look_at_running()
+        self.watcher.progress(survey(self.plan, self.waves.by_condition_lists()))
+        self.told_at = time.monotonic()
 
     def _submit(self, replica: Replica) -> None:
         self.running[self.engine.submit(task_of(self.plan, replica))] = replica
@@ -223,6 +226,20 @@ def task_of(plan: Plan, replica: Replica) -> ReplicaTask:
         retries=study.ensemble.retries,
         lmp=study.executor.lmp,
     )
+
+
+def _sentences(waves: Waves, *, all_read: bool = False) -> dict[str, dict[str, Any]]:
+    """What is known of D by now, by name of the condition, and what was decided."""
+    told = {}
+    for condition in waves.by_condition:
+        found = waves.diffusion.of_all(condition) if all_read else waves.diffusion.of(condition)
+        told[condition.name] = {
+            "D_cm2_per_s": found and found.D_cm2_per_s,
+            "D_half_interval_cm2_per_s": found and found.D_half_interval_cm2_per_s,
+            "verdict": found and str(found.verdict),
+            "decision": waves.decisions.get(condition),
+        }
+    return told
 
 
 def _stop_text(replica: Replica, failure: Failure) -> str:

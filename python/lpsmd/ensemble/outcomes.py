@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from lpsmd.ensemble.claim import read_plan
+from lpsmd.ensemble.claim import read_plan, refuse_another
 from lpsmd.ensemble.failures import Failure
 from lpsmd.ensemble.records import ReplicaStatus, Thermo, read_status
 from lpsmd.ensemble.replicas import Plan, Replica
-from lpsmd.study import Condition
+from lpsmd.study import Condition, Study
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,19 +84,27 @@ def outcomes_of(plan: Plan, condition: Condition, count: int) -> list[ReplicaOut
     return [outcome_of(plan, replica) for replica in plan.replicas(condition, count)]
 
 
-def read_outcomes(output: Path) -> Ensemble:
+def read_ensemble(output: Path, study: Study | None = None) -> Ensemble:
     """The ensemble of a folder: all replicas that were begun, and those that the study asks for in any case.
+
+    Parameters
+    ----------
+    output
+        Folder of the study.
+    study
+        As it is asked for now: another analysis, fewer or more models, a longer production; default: as it was run.
 
     Raises
     ------
     lpsmd.ensemble.files.EnsembleError
-        If no study was begun there.
+        If no study was begun there, or another one.
     """
     plan = read_plan(output)
-    return Ensemble(
-        plan=plan,
-        outcomes=tuple(o for condition in plan.study.conditions for o in outcomes_of(plan, condition, begun(plan, condition))),
-    )
+    if study is not None:
+        plan = replace(plan, study=study)
+        refuse_another(plan)
+    outcomes = [outcomes_of(plan, condition, begun(plan, condition)) for condition in plan.study.conditions]
+    return Ensemble(plan=plan, outcomes=tuple(outcome for found in outcomes for outcome in found))
 
 
 def begun(plan: Plan, condition: Condition) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -33,6 +33,7 @@ class Waves:
     diffusion: RunningDiffusion
     by_condition: dict[Condition, dict[int, ReplicaOutcome]] = field(init=False)
     decisions: dict[Condition, str] = field(default_factory=dict)
+    chunks_when_asked: dict[Replica, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.by_condition = {
@@ -47,6 +48,17 @@ class Waves:
         """All replicas as they were last seen."""
         return tuple(outcome for found in self.by_condition.values() for outcome in found.values())
 
+    def by_condition_lists(self) -> dict[Condition, Sequence[ReplicaOutcome]]:
+        """The same by condition."""
+        return {condition: list(found.values()) for condition, found in self.by_condition.items()}
+
+    def look_at_running(self) -> None:
+        """See the records anew of the replicas in which something may have happened."""
+        for found in self.by_condition.values():
+            for index, outcome in found.items():
+                if not _has_ended(outcome) and outcome.replica.lock.exists():
+                    found[index] = outcome_of(self.plan, outcome.replica)
+
     def todo(self) -> Iterator[Replica]:
         """What is to be run now: replica by replica and not model by model, so that every model has some early."""
         wanted = [outcome.replica for outcome in self.outcomes() if not _has_ended(outcome)]
@@ -56,10 +68,10 @@ class Waves:
 
     def has_moved(self, replica: Replica) -> bool:
         """Whether a replica has finished a chunk since it was last asked about."""
-        before = self.by_condition[replica.condition][replica.index]
-        after = outcome_of(self.plan, replica)
-        self.by_condition[replica.condition][replica.index] = after
-        return len(after.status.chunks) > len(before.status.chunks)
+        chunks = len(outcome_of(self.plan, replica).status.chunks)
+        before = self.chunks_when_asked.get(replica, 0)
+        self.chunks_when_asked[replica] = chunks
+        return chunks > before
 
     def ended(self, outcome: ReplicaOutcome) -> list[WaveDecision]:
         """Take note of a replica that has ended; the decision if it was the last of its condition."""
