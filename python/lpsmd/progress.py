@@ -80,7 +80,10 @@ class _Bar(_Lines):
         """Move the bar."""
         super().progress(status)
         self._progress.update(
-            self._task, total=float(status.steps_total), completed=float(status.steps_done), description=headline(status)
+            self._task,
+            total=float(status.steps_total),
+            completed=float(status.steps_done),
+            description=headline(status),
         )
 
 

@@ -18,6 +18,9 @@ from lpsmd.errors import LpsmdError
 # command: (module, what it does); the function has the command's name.
 _COMMANDS = {
     "run": ("lpsmd.cli.run", "Run a study: replicas in LAMMPS, then D with its error."),
+    "status": ("lpsmd.cli.status", "How a study stands, also while it runs."),
+    "export-slurm": ("lpsmd.cli.export_slurm", "A study as an sbatch script."),
+    "work": ("lpsmd.cli.work", "A share of the replicas of a study, without a driver."),
     "msd": ("lpsmd.cli.msd", "Mean squared displacement of any dumps."),
     "diffusion": ("lpsmd.cli.diffusion", "Diffusion coefficient of any dumps, with its error and a verdict."),
     "arrhenius": ("lpsmd.cli.arrhenius", "Activation energy from coefficients at several temperatures."),
@@ -44,7 +47,7 @@ class _LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
-        command = getattr(importlib.import_module(_COMMANDS[cmd_name][0]), cmd_name)
+        command = getattr(importlib.import_module(_COMMANDS[cmd_name][0]), cmd_name.replace("-", "_"))
         assert isinstance(command, click.Command)
         return _keep_lines(command)
 

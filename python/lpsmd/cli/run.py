@@ -32,11 +32,11 @@ if TYPE_CHECKING:
     help="Replicas at a time (on each node); default: the study's, else one for each core or GPU.",
 )
 @click.option("--analyse-only", is_flag=True, help="Run nothing; analyse the replicas that are complete.")
-@click.option("--dry-run", is_flag=True, help="Run nothing but a short probe; print what would run, how long, how much disk.")
+@click.option(
+    "--dry-run", is_flag=True, help="Run nothing but a short probe; print what would run, how long, how much disk."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print results.json instead of the table.")
-def run(
-    study: str, output: Path | None, workers: int | None, analyse_only: bool, dry_run: bool, as_json: bool
-) -> None:
+def run(study: str, output: Path | None, workers: int | None, analyse_only: bool, dry_run: bool, as_json: bool) -> None:
     r"""Run a study and print D with its error and a verdict.
 
     STUDY.toml names a structure, models, a temperature and lengths; the word demo stands for the study that
@@ -90,7 +90,7 @@ def run(
 
     # Progress and messages go to stderr, what was asked for to stdout.
     messages = Console(stderr=True)
-    _log_to(messages)
+    log_to(messages)
     for ending in (signal.SIGTERM, signal.SIGHUP):  # a closed terminal must not leave LAMMPS running
         signal.signal(ending, _interrupt)
     parsed = load_study(study)
@@ -134,7 +134,7 @@ def _dry_run(study: Study, folder: Path, *, workers: int | None, as_json: bool) 
     click.echo(json.dumps(found.to_dict(), indent=2) if as_json else str(found))
 
 
-def _log_to(console: Console) -> None:
+def log_to(console: Console) -> None:
     """Send lpsmd's own messages to the console, below a progress bar where there is one."""
 
     class Handler(logging.Handler):

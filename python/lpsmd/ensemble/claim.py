@@ -114,7 +114,9 @@ def read_plan(output: Path) -> Plan:
             input_sha256=record["input_sha256"],
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise EnsembleError(f"{path}: found a record of another version of lpsmd ({error!r}); run the study again") from error
+        raise EnsembleError(
+            f"{path}: found a record of another version of lpsmd ({error!r}); run the study again"
+        ) from error
 
 
 def _record(plan: Plan) -> dict[str, Any]:

@@ -11,11 +11,11 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from lpsmd.ensemble.claim import DRIVER_LOCK, check_before, claim
+from lpsmd.ensemble.claim import DRIVER_LOCK, check_before, claim, read_plan
 from lpsmd.ensemble.engine import Engine, parsl_engine, workers_of
 from lpsmd.ensemble.failures import Failure, FailureKind
 from lpsmd.ensemble.files import EnsembleError
@@ -80,7 +80,7 @@ def run_ensemble(study: Study, output: Path, *, workers: int | None = None, watc
     check_before(study, output)
     try:
         output.mkdir(parents=True, exist_ok=True)
-        with _only_driver(output):
+        with only_driver(output):
             plan = claim(study, output)
             waves = Waves(plan=plan, diffusion=RunningDiffusion(plan))
             todo = list(waves.todo())
@@ -99,8 +99,54 @@ def run_ensemble(study: Study, output: Path, *, workers: int | None = None, watc
         ) from error
 
 
+def run_share(output: Path, *, share: tuple[int, int], workers: int | None, watcher: Watcher) -> int:
+    """Run every n-th replica of a study without being its driver, on this machine.
+
+    Parameters
+    ----------
+    output
+        Folder of a study that was claimed.
+    share
+        Number of the first replica, and n.
+    workers
+        Replicas at a time; default: the study's.
+    watcher
+        Told about progress.
+
+    Returns
+    -------
+    int
+        Replicas that wait because the batch job ends too soon for another chunk.
+
+    Raises
+    ------
+    EnsembleError
+        As `run_ensemble`.
+    """
+    plan = read_plan(output)
+    here = replace(plan.study.executor, slurm=None)
+    waves = Waves(plan=plan, diffusion=RunningDiffusion(plan))
+    first, step = share
+    # Of all replicas, not of those that are left: shares must not change while others finish theirs.
+    mine = {outcome.replica for outcome in waves.outcomes()[first::step]}
+    todo = [replica for replica in waves.todo() if replica in mine]
+    if not todo:
+        return 0
+    with parsl_engine(here, folder=output / "parsl", workers=workers_of(plan.study.executor, workers)) as engine:
+        driver = _Driver(plan, engine, waves, watcher, alone=False)
+        driver.run(todo)
+    return len(driver.paused)
+
+
 @contextmanager
-def _only_driver(output: Path) -> Iterator[None]:
+def only_driver(output: Path) -> Iterator[None]:
+    """Hold the driver's lock of a study.
+
+    Raises
+    ------
+    EnsembleError
+        If another driver runs it, with its name.
+    """
     try:
         with hold(output / DRIVER_LOCK):
             yield
@@ -113,7 +159,7 @@ def _only_driver(output: Path) -> Iterator[None]:
 
 @dataclass
 class _Driver:
-    """One run of a study."""
+    """One run of a study; not `alone` where others run other shares of it."""
 
     plan: Plan
     engine: Engine
@@ -122,7 +168,9 @@ class _Driver:
     running: dict[Future[ReplicaEnd], Replica] = field(default_factory=dict)
     later: list[tuple[float, Replica]] = field(default_factory=list)
     lost: dict[Replica, int] = field(default_factory=dict)
+    paused: list[Replica] = field(default_factory=list)
     told_at: float = 0.0
+    alone: bool = True
 
     def run(self, todo: list[Replica]) -> None:
         """Until nothing is left to do."""
@@ -144,7 +192,8 @@ class _Driver:
 
     def _tell(self) -> None:
         """Progress for the watcher here, and in the folder for those elsewhere."""
-        tell(self.plan.output, _sentences(self.waves))
+        if self.alone:
+            tell(self.plan.output, _sentences(self.waves))
         self.waves.look_at_running()
         self.watcher.progress(survey(self.plan, self.waves.by_condition_lists()))
         self.told_at = time.monotonic()
@@ -160,6 +209,9 @@ class _Driver:
         end = future.result()
         if end.failure is not None and end.failure.kind.stops_study:
             raise EnsembleError(_stop_text(replica, end.failure))
+        if end.state is ReplicaState.PAUSED and not self.alone:
+            self.paused.append(replica)
+            return
         if end.state in (ReplicaState.BUSY, ReplicaState.PAUSED):
             # Held by an orphan of a driver that was killed, or its batch job ends: it comes back later.
             self.later.append((time.monotonic() + _BUSY_AGAIN_S, replica))

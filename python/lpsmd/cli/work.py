@@ -1,0 +1,40 @@
+"""`lpsmd work`: some replicas of a study, without a driver."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+import click
+
+
+def _share(context: click.Context, parameter: click.Parameter, value: str) -> tuple[int, int]:
+    found = re.fullmatch(r"(\d+)/(\d+)", value)
+    if found is None or not int(found[1]) < int(found[2]):
+        raise click.BadParameter(f"found {value!r}, needed NUMBER/COUNT with the number from 0, as 0/8")
+    return int(found[1]), int(found[2])
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--share", callback=_share, default="0/1", help="NUMBER/COUNT: every COUNT-th replica, from NUMBER on.")
+@click.option("-w", "--workers", type=click.IntRange(min=1), help="Replicas at a time; default: the study's.")
+def work(folder: Path, share: tuple[int, int], workers: int | None) -> None:
+    r"""Run a share of the replicas of the study in FOLDER; what the script of `lpsmd export-slurm` calls.
+
+    Exit code 0 means that all of them have ended; 75, that the batch job has no time for another chunk.
+    """
+    from rich.console import Console
+
+    from lpsmd.cli.run import log_to
+    from lpsmd.ensemble.driver import run_share
+    from lpsmd.ensemble.slurm_script import TRY_AGAIN
+    from lpsmd.progress import watching
+
+    log_to(Console(stderr=True))
+    with watching() as watcher:
+        paused = run_share(folder, share=share, workers=workers, watcher=watcher)
+    if paused:
+        click.echo(f"no time is left for another chunk: {paused} replicas go on in the next job", err=True)
+        sys.exit(TRY_AGAIN)

@@ -1,0 +1,171 @@
+"""What a study would take: measured on a few steps of each model, side by side as they would run."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from lpsmd.ensemble.claim import check_before, claim, free_bytes
+from lpsmd.ensemble.driver import task_of
+from lpsmd.ensemble.engine import workers_of
+from lpsmd.ensemble.files import EnsembleError
+from lpsmd.ensemble.records import ChunkRecord, read_status
+from lpsmd.ensemble.worker import run_replica
+from lpsmd.progress import duration
+from lpsmd.study import Condition, Dynamics, Study
+
+_PROBE_FRAMES = 3
+_MIN_PROBE_STEPS = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConditionEstimate:
+    """One model at one temperature: what a step, a chunk and all of its replicas take."""
+
+    name: str
+    replicas: int
+    ms_per_step: float
+    start_s: float
+    chunk_s: float
+    core_hours: float
+    disk_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyEstimate:
+    """A whole study. With a target, of as many replicas as it may come to at the most."""
+
+    study: str
+    output: str
+    conditions: tuple[ConditionEstimate, ...]
+    atoms: int
+    chunks: int
+    workers: int
+    nodes: int
+    wall_s: float
+    disk_bytes: int
+    free_bytes: int
+    at_most: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON-ready values."""
+        return {**asdict(self), "conditions": [asdict(entry) for entry in self.conditions]}
+
+    def __str__(self) -> str:
+        """A table with its sums."""
+        most = "at most " if self.at_most else ""
+        n = sum(entry.replicas for entry in self.conditions)
+        lines = [
+            f"{self.study}: {most}{n} replicas of {self.atoms} atoms in {self.output}, {self.chunks} chunks each, "
+            f"{self.workers} at a time" + (f" on each of {self.nodes} nodes" if self.nodes > 1 else ""),
+            f"{'condition':28s} {'replicas':>8s} {'ms/step':>8s} {'a chunk':>9s} {'core-hours':>10s} {'disk':>9s}",
+        ]
+        lines += [
+            f"{entry.name:28s} {entry.replicas:8d} {entry.ms_per_step:8.2f} {duration(entry.chunk_s):>9s} "
+            f"{entry.core_hours:10.3g} {_size(entry.disk_bytes):>9s}"
+            for entry in self.conditions
+        ]
+        lines.append(
+            f"in all {most}{sum(e.core_hours for e in self.conditions):.3g} core-hours, {duration(self.wall_s)}, "
+            f"{_size(self.disk_bytes)} of {_size(self.free_bytes)} free"
+        )
+        if self.disk_bytes > self.free_bytes:
+            lines.append("warning: that is more than is free; a longer dump_interval_fs or dump_species needs less")
+        return "\n".join(lines)
+
+
+def probe_study(study: Study, output: Path, *, workers: int | None = None) -> StudyEstimate:
+    """Run some steps of every model in a temporary folder, and multiply.
+
+    The probe runs on this machine, also for a study that goes to Slurm: nodes of another kind differ.
+
+    Parameters
+    ----------
+    study
+        What would run.
+    output
+        Where it would.
+    workers
+        As for `run_ensemble`.
+
+    Raises
+    ------
+    EnsembleError
+        If the study cannot run; if a probe fails, with LAMMPS' words.
+    """
+    check_before(study, output)
+    at_a_time = workers_of(study.executor, workers)
+    nodes = study.executor.slurm.nodes if study.executor.slurm else 1
+    found = [_estimate(study, condition, at_a_time) for condition in study.conditions]
+    slots = at_a_time * nodes
+    return StudyEstimate(
+        study=study.name,
+        output=str(output),
+        conditions=tuple(found),
+        atoms=len(study.structure.build(0).types),
+        chunks=study.dynamics.n_chunks + 1,
+        workers=at_a_time,
+        nodes=nodes,
+        wall_s=sum(entry.core_hours for entry in found) * 3600.0 / slots,
+        disk_bytes=sum(entry.disk_bytes for entry in found),
+        free_bytes=free_bytes(_existing(output)),
+        at_most=study.ensemble.target_relative_error is not None,
+    )
+
+
+def _estimate(study: Study, condition: Condition, at_a_time: int) -> ConditionEstimate:
+    dynamics = study.dynamics
+    chunks = _probe(study, condition, at_a_time)
+    production = [chunk[1] for chunk in chunks]
+    ms_per_step = max(chunk.thermo.ms_per_step for chunk in production)
+    start_s = max(chunk.wall_s - chunk.steps * chunk.thermo.ms_per_step / 1000.0 for chunk in production)
+    dump, restart = (production[0].files[f"chunk.1.{kind}"].bytes for kind in ("dump.gz", "restart"))
+    n_chunks = dynamics.n_chunks + 1
+    replica_s = dynamics.total_steps * ms_per_step / 1000.0 + n_chunks * start_s
+    replica_bytes = dynamics.frames * dump // production[0].frames + n_chunks * restart
+    return ConditionEstimate(
+        name=condition.name,
+        replicas=study.ensemble.replicas,
+        ms_per_step=ms_per_step,
+        start_s=start_s,
+        chunk_s=start_s + dynamics.chunk_steps * ms_per_step / 1000.0,
+        core_hours=study.ensemble.replicas * replica_s / 3600.0,
+        disk_bytes=study.ensemble.replicas * replica_bytes,
+    )
+
+
+def _probe(study: Study, condition: Condition, at_a_time: int) -> Sequence[dict[int, ChunkRecord]]:
+    """Chunks 0 and 1 of some replicas, cut short, run side by side as they would be."""
+    short = replace(study, dynamics=_short(study.dynamics), models=(condition.model,))
+    with tempfile.TemporaryDirectory(prefix="lpsmd-probe-") as folder:
+        plan = claim(short, Path(folder))
+        replicas = plan.replicas(condition, at_a_time)
+        with ThreadPoolExecutor(max_workers=at_a_time) as pool:
+            ends = list(pool.map(run_replica, [task_of(plan, replica) for replica in replicas]))
+        failures = [end.failure for end in ends if end.failure is not None]
+        if failures:
+            raise EnsembleError(f"{condition.name}: the probe failed: {failures[0].kind}: {failures[0].reason}")
+        return [dict(read_status(replica.directory).chunks) for replica in replicas]
+
+
+def _short(dynamics: Dynamics) -> Dynamics:
+    frames = max(_PROBE_FRAMES, -(-_MIN_PROBE_STEPS // dynamics.dump_steps))
+    length_ps = min(frames * dynamics.dump_interval_fs / 1000.0, dynamics.chunk_ps)
+    return replace(dynamics, equilibration_ps=length_ps, production_ps=length_ps, chunk_ps=length_ps)
+
+
+def _existing(path: Path) -> Path:
+    path = path.resolve()
+    return path if path.exists() else _existing(path.parent)
+
+
+def _size(n_bytes: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if n_bytes < 1000.0:
+            return f"{n_bytes:.3g} {unit}"
+        n_bytes /= 1000.0
+    return f"{n_bytes:.3g} TB"
