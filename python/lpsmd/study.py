@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -247,11 +248,14 @@ class Study:
         """
         structure = asdict(self.structure)
         structure.pop("file", None)  # not where it lies, but what is in it
-        return plain({"seed": self.seed, "structure": structure, "dynamics": self.dynamics.identity()})
+        identity: dict[str, Any] = plain(
+            {"seed": self.seed, "structure": structure, "dynamics": self.dynamics.identity()}
+        )
+        return identity
 
-    @property
+    @cached_property
     def hash(self) -> str:
-        """sha256 of `identity`, in hexadecimal."""
+        """sha256 of `identity`, in hexadecimal; kept, as every seed comes from it."""
         return hash_of(self.identity())
 
     def replica_seed(self, index: int) -> int:
