@@ -18,6 +18,7 @@ from lpsmd.errors import LpsmdError
 # command: (module, what it does); the function has the command's name.
 _COMMANDS = {
     "run": ("lpsmd.cli.run", "Run a study: replicas in LAMMPS, then D with its error."),
+    "init": ("lpsmd.cli.init", "Write a study file to start from."),
     "msd": ("lpsmd.cli.msd", "Mean squared displacement of any dumps."),
     "diffusion": ("lpsmd.cli.diffusion", "Diffusion coefficient of any dumps, with its error and a verdict."),
     "arrhenius": ("lpsmd.cli.arrhenius", "Activation energy from coefficients at several temperatures."),
@@ -68,6 +69,9 @@ def main() -> None:
     \b
     A first study with the shipped demonstration models:
       lpsmd run demo
+    A study of your own:
+      lpsmd init study.toml
+      lpsmd run study.toml
     Dumps that you have:
       lpsmd diffusion 'runs/*/msd.dump' --species Li --timestep-fs 2
     Your own model:
