@@ -297,8 +297,8 @@ def _warnings(report: StudyReport) -> Iterator[str]:
         if physical:
             kinds = ", ".join(f"{count} {kind}" for kind, count in physical.items())
             yield (
-                f"warning: {label}: {sum(physical.values())} {of_all} failed by their own motion ({kinds}): D is that of "
-                "the survivors, and biased if those that failed moved otherwise; the model does not hold here"
+                f"warning: {label}: {sum(physical.values())} {of_all} failed by their own motion ({kinds}): D is that "
+                "of the survivors, and biased if those that failed moved otherwise; the model does not hold here"
             )
         if len(failed) > sum(physical.values()):
             yield f"warning: {label}: {len(failed) - sum(physical.values())} {of_all} failed for other reasons"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -159,12 +160,14 @@ class EnsembleSpec:
 
     With a target, between `minimum_replicas` and `replicas`, until half the 95 % interval of D is the target times D.
     Without one, `replicas`, of which at least `minimum_replicas` must survive. `retries` counts for each chunk.
+    With `stop_on_broken_framework` a replica whose named bonds break (P-S in thiophosphates) has failed there.
     """
 
     replicas: int
     minimum_replicas: int
     target_relative_error: float | None
     retries: int
+    stop_on_broken_framework: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -309,11 +312,14 @@ class Study:
         """
         structure = asdict(self.structure)
         structure.pop("file", None)  # not where it lies, but what is in it
-        return plain({"seed": self.seed, "structure": structure, "dynamics": self.dynamics.identity()})
+        identity: dict[str, Any] = plain(
+            {"seed": self.seed, "structure": structure, "dynamics": self.dynamics.identity()}
+        )
+        return identity
 
-    @property
+    @cached_property
     def hash(self) -> str:
-        """sha256 of `identity`, in hexadecimal."""
+        """sha256 of `identity`, in hexadecimal; kept, as every seed comes from it."""
         return hash_of(self.identity())
 
     def replica_seed(self, index: int) -> int:

@@ -1,430 +1,295 @@
-"""A study: which cell, which models, how long, how often. Read once from study.toml, then frozen.
+"""From a study file, or the record of a study that was run, to a `lpsmd.study.Study`.
 
-pydantic checks the file where it enters; behind that edge a study is a tree of frozen dataclasses
-with the unit of every number in its name.
+The edge where what people write comes in. `lpsmd.study_format` knows the keys, `lpsmd.study_models` the models; here
+is what keys have to do with each other. Every fault of a file is told at once: where, what was found, what is needed.
 """
 
 from __future__ import annotations
 
-import difflib
-import hashlib
 import json
-import re
 import tomllib
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal
-
-import pydantic
+from typing import Any
 
 from lpsmd.errors import LpsmdError
-from lpsmd.models.contract import Passport, read_passport
-from lpsmd.structure import Structure, li6ps5cl, read_structure
+from lpsmd.structure import A_RANGE_A, LI6PS5CL_ELEMENTS, read_structure
+from lpsmd.study import (
+    AnalysisSpec,
+    Dynamics,
+    EnsembleSpec,
+    ExecutorSpec,
+    GeneratedStructure,
+    ModelSpec,
+    SlurmSpec,
+    StructureFile,
+    Study,
+    StudyError,
+    file_sha256,
+)
+from lpsmd.study_format import (
+    DynamicsSection,
+    EnsembleSection,
+    ExecutorSection,
+    StructureSection,
+    StudyFormat,
+    parse,
+)
+from lpsmd.study_models import DEMO_FOLDER, resolve_models, shipped_models
+from lpsmd.study_warnings import study_warnings
 
-#: Seeds that LAMMPS takes everywhere: its Marsaglia generator stops at 900000000.
-MAX_SEED = 900_000_000
+__all__ = ["DEMO_FOLDER", "DEMO_STUDY", "PROTOCOLS", "load_study", "shipped_models", "study_warnings"]
+
+DEMO_STUDY = DEMO_FOLDER / "study.toml"
+
+#: Study files to start from, by the name that `lpsmd init --protocol` knows.
+PROTOCOLS = {
+    "small": Path(__file__).resolve().parent / "protocols" / "small.toml",
+    "demo": DEMO_STUDY,
+    "reference": Path(__file__).resolve().parent / "protocols" / "reference.toml",
+}
+
+#: The record beside the results of a study; its `study` is what `Study.to_dict` made.
+RECORD_NAME = "study.json"
 
 #: Fewer frames than this have no window to fit.
 MIN_DUMP_INTERVALS = 10
 
-DEMO_FOLDER = Path(__file__).resolve().parent / "demo"
-DEMO_STUDY = DEMO_FOLDER / "study.toml"
+#: Length of a chunk where the file names none and the production is a whole number of them.
+DEFAULT_CHUNK_PS = 10.0
 
-
-class StudyError(LpsmdError):
-    """A study file that cannot be read or makes no sense."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class GeneratedStructure:
-    """A cell of Li6PS5Cl from `lpsmd.structure.li6ps5cl`."""
-
-    generator: str
-    a_A: float
-    supercell: tuple[int, int, int]
-    inversion: float
-    seed: int
-
-    def build(self) -> Structure:
-        """Make the cell that every replica of every model starts from."""
-        return li6ps5cl(a_A=self.a_A, supercell=self.supercell, inversion=self.inversion, seed=self.seed)
-
-    def identity(self) -> dict[str, Any]:
-        """What decides the cell."""
-        return asdict(self)
-
-
-@dataclass(frozen=True, kw_only=True)
-class StructureFile:
-    """A cell from a file, known by its content."""
-
-    file: Path
-    sha256: str
-
-    def build(self) -> Structure:
-        """Read the cell that every replica of every model starts from."""
-        return read_structure(self.file)
-
-    def identity(self) -> dict[str, Any]:
-        """What decides the cell: not where the file lies, but what is in it."""
-        return {"sha256": self.sha256}
-
-
-@dataclass(frozen=True, kw_only=True)
-class ModelSpec:
-    """A model file of the study and what its passport says."""
-
-    label: str
-    path: Path
-    sha256: str
-    architecture: str
-    functional: str
-    dtype: str
-    type_names: tuple[str, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Dynamics:
-    """How a replica moves. All lengths are whole multiples of the timestep."""
-
-    temperature_K: float
-    timestep_fs: float
-    equilibration_ps: float
-    production_ps: float
-    dump_interval_fs: float
-
-    @property
-    def equilibration_steps(self) -> int:
-        """Steps before the production."""
-        return round(1000.0 * self.equilibration_ps / self.timestep_fs)
-
-    @property
-    def production_steps(self) -> int:
-        """Steps of the production."""
-        return round(1000.0 * self.production_ps / self.timestep_fs)
-
-    @property
-    def dump_steps(self) -> int:
-        """Steps from one frame to the next."""
-        return round(self.dump_interval_fs / self.timestep_fs)
-
-    @property
-    def frames(self) -> int:
-        """Frames of a complete production, the one at step 0 included."""
-        return self.production_steps // self.dump_steps + 1
-
-
-@dataclass(frozen=True, kw_only=True)
-class EnsembleSpec:
-    """How many replicas, on how many processes (None: one for each core)."""
-
-    replicas: int
-    minimum_replicas: int
-    processes: int | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class AnalysisSpec:
-    """What is computed from the trajectories; none of it changes how they run.
-
-    `fit_window` is None where the start of the fit is chosen by the data; else parts of the production.
-    """
-
-    species: str
-    charge_e: float
-    drift: Literal["framework", "com", "none"]
-    fit_window: tuple[float, float] | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Study:
-    """Everything that a study file says, resolved and checked."""
-
-    name: str
-    seed: int
-    structure: GeneratedStructure | StructureFile
-    models: tuple[ModelSpec, ...]
-    dynamics: Dynamics
-    ensemble: EnsembleSpec
-    analysis: AnalysisSpec
-
-    def identity(self) -> dict[str, Any]:
-        """What decides the trajectories of a given model and replica.
-
-        Not in it: the models and the number of replicas, so that either can be extended in place, the
-        number of processes, and the analysis.
-        """
-        identity = {
-            "seed": self.seed,
-            "structure": self.structure.identity(),
-            "dynamics": asdict(self.dynamics),
-        }
-        return _plain(identity)  # type: ignore[no-any-return]
-
-    @property
-    def hash(self) -> str:
-        """sha256 of `identity`, in hexadecimal."""
-        text = json.dumps(self.identity(), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()
-
-    def replica_seed(self, index: int) -> int:
-        """Seed of a replica: from the study and the replica's number alone, the same for every model.
-
-        The whole 256-bit digest is reduced modulo 900000000, so no bits are thrown away unevenly.
-        """
-        digest = hashlib.sha256(f"{self.hash}/replica/{index}".encode()).digest()
-        return 1 + int.from_bytes(digest, "big") % MAX_SEED
-
-    def to_dict(self) -> dict[str, Any]:
-        """The resolved study as JSON-ready values."""
-        values = asdict(self)
-        values["hash"] = self.hash
-        return _plain(values)  # type: ignore[no-any-return]
+#: Fewer replicas than this do not know their own spread well enough to stop on it.
+MIN_REPLICAS_WITH_TARGET = 16
+DEFAULT_MAXIMUM_REPLICAS = 1000
+DEFAULT_MINIMUM_REPLICAS = 2
 
 
 def load_study(path: str | Path) -> Study:
-    """Read and check a study file, its structure file and the passports of its models.
+    """Read and check a study.
 
     Parameters
     ----------
     path
-        A TOML file, or the word ``demo`` for the study that ships with lpsmd.
+        A TOML file, whose structure file and models' passports are read as well; the word ``demo`` for the study that
+        ships with lpsmd; or the folder with the results of a study, which needs neither study file nor model files.
 
     Raises
     ------
     StudyError
-        Naming the file, the section, the key, what was found and what is needed.
-    lpsmd.models.contract.ModelFileError
-        If a model file is missing or is no model file.
+        Naming the file and, one a line, every fault: the section, the key, what was found and what is needed.
     """
     path = DEMO_STUDY if str(path) == "demo" else Path(path)
+    return _from_results(path) if path.is_dir() else _from_file(path)
+
+
+def _from_file(path: Path) -> Study:
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
+        new = f" {path}" if path.suffix == ".toml" else ""
         raise StudyError(
-            f"study file {path}: no such file; write one, or try the one that ships: `lpsmd run demo`"
+            f"study file {path}: no such file; `lpsmd init{new}` writes one to start from, or try the study that "
+            f"ships: `lpsmd run demo`"
         ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise StudyError(f"study file {path}: cannot be read: {error}") from error
     except tomllib.TOMLDecodeError as error:
         raise StudyError(f"study file {path}: not valid TOML: {error}") from error
     try:
-        parsed = _StudyFile.model_validate(values)
-    except pydantic.ValidationError as error:
-        raise StudyError(_explain(path, error)) from error
-    try:
-        return _resolve(parsed, folder=path.resolve().parent)
+        return _resolve(parse(values), folder=path.resolve().parent)
     except StudyError as error:
-        raise StudyError(f"study file {path}: {error}") from error
+        faults = str(error).splitlines()
+        listed = faults[0] if len(faults) == 1 else "\n  ".join([f"{len(faults)} faults", *faults])
+        raise StudyError(f"study file {path}: {listed}") from error
 
 
-def file_sha256(path: Path) -> str:
-    """sha256 of a file in hexadecimal."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def shipped_models() -> tuple[str, ...]:
-    """Names of the demonstration models that ship with lpsmd."""
-    return tuple(sorted(file.stem for file in (DEMO_FOLDER / "models").glob("*.pt")))
-
-
-# --- the edge ------------------------------------------------------------------------------------
-
-_Positive = Annotated[float, pydantic.Field(gt=0, allow_inf_nan=False)]
-_NotNegative = Annotated[float, pydantic.Field(ge=0, allow_inf_nan=False)]
-_Fraction = Annotated[float, pydantic.Field(ge=0, le=1)]
-_Count = Annotated[int, pydantic.Field(ge=1)]
-
-
-class _Section(pydantic.BaseModel):
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class _StudySection(_Section):
-    name: Annotated[str, pydantic.Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
-    seed: Annotated[int, pydantic.Field(ge=0)] = 1
-
-
-class _StructureSection(_Section):
-    generator: Literal["li6ps5cl"] | None = None
-    a_A: _Positive | None = None
-    supercell: Annotated[list[_Count], pydantic.Field(min_length=3, max_length=3)] | None = None
-    inversion: _Fraction | None = None
-    seed: Annotated[int, pydantic.Field(ge=0)] | None = None
-    file: str | None = None
-
-
-class _ModelSection(_Section):
-    path: str
-    label: Annotated[str, pydantic.Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")] | None = None
-
-
-class _DynamicsSection(_Section):
-    temperature_K: _Positive
-    timestep_fs: _Positive = 2.0
-    equilibration_ps: _NotNegative
-    production_ps: _Positive
-    dump_interval_fs: _Positive = 20.0
-
-
-class _EnsembleSection(_Section):
-    replicas: Annotated[int, pydantic.Field(ge=2, le=100_000)]
-    minimum_replicas: Annotated[int, pydantic.Field(ge=2)] = 2
-    processes: _Count | None = None
-
-
-class _AnalysisSection(_Section):
-    species: str = "Li"
-    drift: Literal["framework", "com", "none"] = "framework"
-    charge_e: float = 1.0
-    fit_window: Annotated[list[_Fraction], pydantic.Field(min_length=2, max_length=2)] | None = None
-
-
-class _StudyFile(_Section):
-    study: _StudySection
-    structure: _StructureSection
-    models: Annotated[list[_ModelSection], pydantic.Field(min_length=1)]
-    dynamics: _DynamicsSection
-    ensemble: _EnsembleSection
-    analysis: _AnalysisSection = _AnalysisSection()
-
-
-_SECTIONS: dict[str, type[_Section]] = {
-    "study": _StudySection,
-    "structure": _StructureSection,
-    "models": _ModelSection,
-    "dynamics": _DynamicsSection,
-    "ensemble": _EnsembleSection,
-    "analysis": _AnalysisSection,
-}
-
-
-def _explain(path: Path, error: pydantic.ValidationError) -> str:
-    """All faults of a study file, one a line: where, what was found, what is needed."""
-    lines = [_explain_one(fault) for fault in error.errors()]
-    return f"study file {path}: " + "\n".join(lines)
-
-
-def _explain_one(fault: Any) -> str:
-    *parents, key = fault["loc"]
-    section = str(parents[0]) if parents else ""
-    if section == "models" and len(parents) > 1:
-        where = f"[[models]] number {int(parents[1]) + 1}"
-    else:
-        where = f"[{section}]" if section else "the file"
-    if fault["type"] == "extra_forbidden":
-        known = list((_SECTIONS[section] if section else _StudyFile).model_fields)
-        kind = "key" if section else "section"
-        return f"{where}: {key!r} is not a known {kind}; {_nearest(str(key), known)}"
-    if fault["type"] == "missing":
-        return f"{where}: {'key' if section else 'section'} {key!r} is missing"
-    name = f"{key}" if isinstance(key, str) else ".".join(str(part) for part in fault["loc"][1:])
-    return f"{where}: {name}: found {fault['input']!r}, needed: {_lower_first(fault['msg'])}"
-
-
-def _nearest(name: str, known: list[str]) -> str:
-    match = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    listed = "known are " + ", ".join(known)
-    return f"did you mean {match[0]!r}? ({listed})" if match else listed
-
-
-def _lower_first(text: str) -> str:
-    text = re.sub(r"^Input should be ", "", text)
-    return text[:1].lower() + text[1:]
+def _from_results(folder: Path) -> Study:
+    """The study of a results folder, exactly as it was run."""
+    file = folder / RECORD_NAME
+    try:
+        values = json.loads(file.read_text(encoding="utf-8"))["study"]
+        study = Study.from_dict(values)
+    except FileNotFoundError as error:
+        inside = sorted(found.name for found in folder.glob("*.toml"))
+        hint = f"it holds {', '.join(inside)}: give that file" if inside else "give a study file instead"
+        raise StudyError(f"{folder}: found no {RECORD_NAME}, so no study was run here; {hint}") from error
+    except OSError as error:
+        raise StudyError(f"{file}: cannot be read: {error}") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise StudyError(
+            f"{file}: found no record that this version of lpsmd reads ({type(error).__name__}: {error}); "
+            f"give the study file instead"
+        ) from error
+    if values.get("hash") != study.hash:
+        raise StudyError(
+            f"{file}: the record has hash {values.get('hash')}, but its values give {study.hash}: it was changed after "
+            f"it was written, or another version of lpsmd wrote it; give the study file instead"
+        )
+    return study
 
 
 # --- from the file to a study --------------------------------------------------------------------
 
 
-def _resolve(parsed: _StudyFile, *, folder: Path) -> Study:
+def _resolve(parsed: StudyFormat, *, folder: Path) -> Study:
     """Check what pydantic cannot see. The caller puts the file's name in front of a StudyError."""
-    window = parsed.analysis.fit_window
-    if window is not None and not window[0] < window[1]:
-        raise StudyError(
-            f"[analysis]: fit_window: found {window}, needed two growing fractions of the production, "
-            "such as [0.1, 0.5]"
-        )
-    if parsed.ensemble.minimum_replicas > parsed.ensemble.replicas:
-        raise StudyError(
-            f"[ensemble]: minimum_replicas: found {parsed.ensemble.minimum_replicas}, "
-            f"needed at most replicas, {parsed.ensemble.replicas}"
-        )
-    structure = _resolve_structure(parsed.structure, folder=folder)
+    faults = [
+        *_structure_faults(parsed.structure, folder=folder),
+        *_temperature_faults(parsed.dynamics),
+        *_coupling_faults(parsed.dynamics),
+        *_length_faults(parsed.dynamics),
+        *_ensemble_faults(parsed.ensemble),
+        *_executor_faults(parsed.executor),
+        *_window_faults(parsed.analysis.fit_window),
+    ]
+    structure = None if faults else _structure(parsed.structure, folder=folder)
+    faults += _dump_faults(parsed, structure)
+    models: tuple[ModelSpec, ...] = ()
+    try:
+        models = resolve_models(parsed.models, parsed.model_grid, folder=folder)
+    except StudyError as error:
+        faults.append(str(error))
+    if structure is None or faults:
+        raise StudyError("\n".join(faults))
     return Study(
         name=parsed.study.name,
         seed=parsed.study.seed,
         structure=structure,
-        models=_resolve_models(parsed.models, folder=folder),
-        dynamics=_resolve_dynamics(parsed.dynamics),
-        ensemble=EnsembleSpec(
-            replicas=parsed.ensemble.replicas,
-            minimum_replicas=parsed.ensemble.minimum_replicas,
-            processes=parsed.ensemble.processes,
-        ),
+        models=models,
+        temperatures_K=_temperatures_K(parsed.dynamics),
+        dynamics=_dynamics(parsed.dynamics),
+        ensemble=_ensemble(parsed.ensemble),
+        executor=_executor(parsed.executor, folder=folder),
         analysis=AnalysisSpec(
             species=parsed.analysis.species,
             charge_e=parsed.analysis.charge_e,
             drift=parsed.analysis.drift,
-            fit_window=None if window is None else (window[0], window[1]),
+            fit_window=_pair(parsed.analysis.fit_window),
         ),
     )
 
 
-def _resolve_structure(section: _StructureSection, *, folder: Path) -> GeneratedStructure | StructureFile:
+def _pair(values: list[float] | None) -> tuple[float, float] | None:
+    return None if values is None else (values[0], values[1])
+
+
+def _window_faults(window: list[float] | None) -> Iterator[str]:
+    if window is not None and not window[0] < window[1]:
+        yield (
+            f"[analysis]: fit_window: found {window}, needed two growing fractions of the production, such as "
+            "[0.1, 0.5]"
+        )
+
+
+# --- [structure] ---------------------------------------------------------------------------------
+
+
+def _structure_faults(section: StructureSection, *, folder: Path) -> Iterator[str]:
     if (section.generator is None) == (section.file is None):
-        raise StudyError(
+        yield (
             f"[structure]: found {'both' if section.file else 'neither'} of generator and file, needed one: "
             f'generator = "li6ps5cl" with its a_A, or file = "..."'
         )
-    if section.file is None:
+    elif section.file is None:
+        low, high = A_RANGE_A
         if section.a_A is None:
-            raise StudyError("[structure]: key 'a_A' is missing; 9.86 is the room-temperature value")
-        counts = section.supercell or [1, 1, 1]
-        return GeneratedStructure(
-            generator=section.generator or "li6ps5cl",
-            a_A=section.a_A,
-            supercell=(counts[0], counts[1], counts[2]),
-            inversion=section.inversion or 0.0,
-            seed=1 if section.seed is None else section.seed,
-        )
-    given = [k for k in ("a_A", "supercell", "inversion", "seed") if getattr(section, k) is not None]
-    if given:
-        raise StudyError(
-            f"[structure]: {', '.join(given)} belong to a generator, but file = {section.file!r} "
-            f"is given; remove one or the other"
-        )
-    file = folder / section.file
-    if not file.is_file():
-        raise StudyError(f"[structure]: file {file}: no such file")
-    return StructureFile(file=file, sha256=file_sha256(file))
+            yield "[structure]: key 'a_A' is missing; 9.86 is the room-temperature value"
+        elif not low <= section.a_A <= high:
+            yield f"[structure]: a_A: found {section.a_A:g}, needed {low:g} to {high:g} Angstrom (9.86 is usual)"
+    else:
+        keys = ("a_A", "supercell", "inversion", "seed", "count")
+        given = [key for key in keys if getattr(section, key) is not None]
+        if given:
+            yield (
+                f"[structure]: {', '.join(given)} belong to a generator, but file = {section.file!r} is given; remove "
+                f"one or the other"
+            )
+        if not (folder / section.file).is_file():
+            yield f"[structure]: file {folder / section.file}: no such file; paths are relative to the study file"
 
 
-def _resolve_dynamics(section: _DynamicsSection) -> Dynamics:
-    def check(key: str, unit: str, *, multiple_of_fs: float, named: str) -> None:
-        value = getattr(section, key)
-        if not _is_multiple(1000.0 * value if unit == "ps" else value, multiple_of_fs):
-            raise StudyError(
-                f"[dynamics]: {key}: found {value:g} {unit}, needed a whole multiple of {named}, {multiple_of_fs:g} fs"
+def _structure(section: StructureSection, *, folder: Path) -> GeneratedStructure | StructureFile:
+    if section.file is not None:
+        file = folder / section.file
+        return StructureFile(file=file, sha256=file_sha256(file))
+    assert section.generator is not None
+    assert section.a_A is not None
+    counts = section.supercell or [1, 1, 1]
+    return GeneratedStructure(
+        generator=section.generator,
+        a_A=section.a_A,
+        supercell=(counts[0], counts[1], counts[2]),
+        inversion=section.inversion or 0.0,
+        seed=1 if section.seed is None else section.seed,
+        count=section.count or 1,
+    )
+
+
+# --- [dynamics] ----------------------------------------------------------------------------------
+
+
+def _temperatures_K(section: DynamicsSection) -> tuple[float, ...]:
+    if section.temperatures_K is not None:
+        return tuple(section.temperatures_K)
+    return () if section.temperature_K is None else (section.temperature_K,)
+
+
+def _temperature_faults(section: DynamicsSection) -> Iterator[str]:
+    if section.temperature_K is None and section.temperatures_K is None:
+        yield "[dynamics]: key 'temperature_K' is missing (or, for several, temperatures_K = [600.0, 700.0])"
+    elif section.temperature_K is not None and section.temperatures_K is not None:
+        yield "[dynamics]: found both of temperature_K and temperatures_K, needed one"
+    # As they are written in names of folders.
+    names = [f"{temperature:g}" for temperature in _temperatures_K(section)]
+    for name in dict.fromkeys(names):
+        if names.count(name) > 1:
+            yield f"[dynamics]: temperatures_K: found {name} twice, needed each temperature once (in six digits)"
+
+
+def _coupling_faults(section: DynamicsSection) -> Iterator[str]:
+    """Thermostat and barostat: only where the ensemble has one."""
+    if section.ensemble == "nve" and section.thermostat is not None:
+        yield (
+            f'[dynamics]: thermostat: found {section.thermostat!r}, needed none, as ensemble = "nve" has none in the '
+            f"production; remove one or the other"
+        )
+    for key in ("pressure_bar", "barostat_damping_ps"):
+        if section.ensemble != "npt" and getattr(section, key) is not None:
+            yield (
+                f'[dynamics]: {key}: found {getattr(section, key):g} with ensemble = "{section.ensemble}", which keeps '
+                f'the cell; needed ensemble = "npt", or no {key}'
             )
 
-    for key, unit in (("equilibration_ps", "ps"), ("production_ps", "ps"), ("dump_interval_fs", "fs")):
-        check(key, unit, multiple_of_fs=section.timestep_fs, named="timestep_fs")
-    # So that the last step is a frame.
-    check("production_ps", "ps", multiple_of_fs=section.dump_interval_fs, named="dump_interval_fs")
+
+def _length_faults(section: DynamicsSection) -> Iterator[str]:
+    """Times that are no whole multiple of what they are made of."""
+    timestep = ("timestep_fs", section.timestep_fs)
+    dump = ("dump_interval_fs", section.dump_interval_fs)
+    # Whole chunks, and a frame at the end of each.
+    rules = [
+        ("equilibration_ps", timestep),
+        ("production_ps", timestep),
+        ("dump_interval_fs", timestep),
+        ("production_ps", dump),
+    ]
+    if section.chunk_ps is not None:
+        rules += [
+            ("chunk_ps", timestep),
+            ("chunk_ps", dump),
+            ("production_ps", ("chunk_ps", 1000.0 * section.chunk_ps)),
+        ]
+    for key, (whole, unit_fs) in rules:
+        value = getattr(section, key)
+        unit = key.rpartition("_")[2]
+        if not _is_multiple(1000.0 * value if unit == "ps" else value, unit_fs):
+            needed = f"{unit_fs / 1000.0:g} ps" if whole.endswith("_ps") else f"{unit_fs:g} fs"
+            yield f"[dynamics]: {key}: found {value:g} {unit}, needed a whole multiple of {whole}, {needed}"
     intervals = round(1000.0 * section.production_ps / section.dump_interval_fs)
     if intervals < MIN_DUMP_INTERVALS:
-        raise StudyError(
+        yield (
             f"[dynamics]: production_ps: found {section.production_ps:g} ps, {intervals} dump intervals, "
             f"needed at least {MIN_DUMP_INTERVALS}; make it longer or dump_interval_fs shorter"
         )
-    return Dynamics(
-        temperature_K=section.temperature_K,
-        timestep_fs=section.timestep_fs,
-        equilibration_ps=section.equilibration_ps,
-        production_ps=section.production_ps,
-        dump_interval_fs=section.dump_interval_fs,
-    )
 
 
 def _is_multiple(length: float, unit: float) -> bool:
@@ -432,49 +297,140 @@ def _is_multiple(length: float, unit: float) -> bool:
     return abs(ratio - round(ratio)) < 1e-6 and (length == 0 or round(ratio) >= 1)
 
 
-def _resolve_models(sections: list[_ModelSection], *, folder: Path) -> tuple[ModelSpec, ...]:
-    models = tuple(_resolve_model(section, folder=folder) for section in sections)
-    labels = [model.label for model in models]
-    for label in labels:
-        if labels.count(label) > 1:
-            raise StudyError(f'[[models]]: label {label!r} is used twice; give one of them another label = "..."')
-    return models
+def _chunk_ps(section: DynamicsSection) -> float:
+    """As written; else ten ps where that gives whole chunks that end on a frame; else one chunk."""
+    if section.chunk_ps is not None:
+        return section.chunk_ps
+    fits = _is_multiple(section.production_ps, DEFAULT_CHUNK_PS) and _is_multiple(
+        1000.0 * DEFAULT_CHUNK_PS, section.dump_interval_fs
+    )
+    return DEFAULT_CHUNK_PS if fits else section.production_ps
 
 
-def _resolve_model(section: _ModelSection, *, folder: Path) -> ModelSpec:
-    file = _find_model(section.path, folder=folder)
-    passport: Passport = read_passport(file)
-    return ModelSpec(
-        label=section.label or file.stem,
-        path=file,
-        sha256=file_sha256(file),
-        architecture=passport.architecture,
-        functional=passport.functional,
-        dtype=passport.dtype,
-        type_names=passport.type_names,
+def _dump_faults(parsed: StudyFormat, structure: GeneratedStructure | StructureFile | None) -> Iterator[str]:
+    """Elements without which the trajectory would be of no use."""
+    dumped, analysis = parsed.dynamics.dump_species, parsed.analysis
+    if dumped is None:
+        return
+    where = f"[dynamics]: dump_species: found {dumped}, needed"
+    if analysis.species not in dumped:
+        yield f"{where} {analysis.species!r} in it, the species of [analysis]"
+    if analysis.drift == "framework" and set(dumped) <= {analysis.species}:
+        yield (
+            f'{where} an element beside {analysis.species} in it, by which drift = "framework" knows the framework; '
+            f"add one, or leave dump_species out to write every element"
+        )
+    if structure is None:
+        return
+    try:
+        elements = _elements(structure)
+    except LpsmdError as error:
+        yield f"[structure]: {error}"
+        return
+    if not set(dumped) <= set(elements):
+        yield f"{where} none but the structure's elements, {', '.join(elements)}"
+    if analysis.drift == "com" and not set(elements) <= set(dumped):
+        yield (
+            f'{where} every element, {", ".join(elements)}, as drift = "com" takes the centre of mass of all atoms; '
+            f'leave dump_species out, or set drift = "framework"'
+        )
+
+
+def _elements(structure: GeneratedStructure | StructureFile) -> tuple[str, ...]:
+    if isinstance(structure, GeneratedStructure):
+        return LI6PS5CL_ELEMENTS
+    return read_structure(structure.file).elements
+
+
+def _dynamics(section: DynamicsSection) -> Dynamics:
+    """What the ensemble does not use has its default, so that it does not change the identity of a study."""
+    return Dynamics(
+        ensemble=section.ensemble,
+        thermostat=section.thermostat or "nose-hoover",
+        damping_ps=section.damping_ps,
+        pressure_bar=section.pressure_bar or 0.0,
+        barostat_damping_ps=section.barostat_damping_ps or 1.0,
+        timestep_fs=section.timestep_fs,
+        equilibration_ps=section.equilibration_ps,
+        production_ps=section.production_ps,
+        chunk_ps=_chunk_ps(section),
+        dump_interval_fs=section.dump_interval_fs,
+        # Sorted: the order in which elements are listed changes no frame.
+        dump_species=None if section.dump_species is None else tuple(sorted(section.dump_species)),
     )
 
 
-def _find_model(name: str, *, folder: Path) -> Path:
-    """A bare name is a model that ships with lpsmd; all else is a path, relative to the study file."""
-    if re.fullmatch(r"[A-Za-z0-9_-]+", name):
-        shipped = DEMO_FOLDER / "models" / f"{name}.pt"
-        if not shipped.is_file():
-            known = list(shipped_models())
-            hint = _nearest(name, known) if known else "none are installed"
-            raise StudyError(
-                f"[[models]]: no model named {name!r} ships with lpsmd; {hint}; "
-                f'for a file of your own write its path, such as "./{name}.pt"'
+# --- [ensemble] and [executor] -------------------------------------------------------------------
+
+
+def _ensemble_faults(section: EnsembleSection) -> Iterator[str]:
+    if section.replicas is None and section.target_relative_error is None:
+        yield "[ensemble]: found neither of replicas and target_relative_error, needed one"
+    elif section.replicas is not None and section.target_relative_error is not None:
+        yield (
+            "[ensemble]: found both of replicas and target_relative_error, needed one; with a target, "
+            "maximum_replicas bounds the number"
+        )
+    elif section.replicas is not None:
+        if section.maximum_replicas is not None:
+            yield (
+                "[ensemble]: maximum_replicas: belongs to target_relative_error, but replicas is given; "
+                "remove one or the other"
             )
-        return shipped
-    return folder / name
+        yield from _minimum_faults(section, most=section.replicas, key="replicas")
+    else:
+        least = section.minimum_replicas
+        if least is not None and least < MIN_REPLICAS_WITH_TARGET:
+            yield (
+                f"[ensemble]: minimum_replicas: found {least}, needed at least {MIN_REPLICAS_WITH_TARGET} with "
+                f"target_relative_error: the spread of fewer replicas is not known well enough to stop on"
+            )
+        yield from _minimum_faults(section, most=_ensemble(section).replicas, key="maximum_replicas")
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, Path):
-        return str(value)
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    return value
+def _minimum_faults(section: EnsembleSection, *, most: int, key: str) -> Iterator[str]:
+    least = _ensemble(section).minimum_replicas
+    if least > most and section.minimum_replicas is None:
+        yield f"[ensemble]: {key}: found {most}, needed at least {least}"
+    elif least > most:
+        yield f"[ensemble]: minimum_replicas: found {least}, needed at most {key}, {most}"
+
+
+def _ensemble(section: EnsembleSection) -> EnsembleSpec:
+    with_target = section.target_relative_error is not None
+    fewest = MIN_REPLICAS_WITH_TARGET if with_target else DEFAULT_MINIMUM_REPLICAS
+    return EnsembleSpec(
+        replicas=section.replicas or section.maximum_replicas or DEFAULT_MAXIMUM_REPLICAS,
+        minimum_replicas=section.minimum_replicas or fewest,
+        target_relative_error=section.target_relative_error,
+        retries=section.retries,
+        stop_on_broken_framework=section.stop_on_broken_framework,
+    )
+
+
+def _executor_faults(section: ExecutorSection) -> Iterator[str]:
+    slurm = section.slurm
+    if section.gpus and slurm is not None:
+        yield (
+            "[executor]: found both of gpus and [executor.slurm], needed one: gpus are those of this machine, for "
+            "Slurm write gpus_per_node in [executor.slurm]"
+        )
+    on_gpus = bool(section.gpus) or (slurm is not None and slurm.gpus_per_node > 0)
+    if section.replicas_per_gpu > 1 and not on_gpus:
+        yield (
+            f"[executor]: replicas_per_gpu: found {section.replicas_per_gpu} without GPUs, needed gpus = [0], or "
+            f"gpus_per_node in [executor.slurm]; for replicas at a time on CPUs write workers"
+        )
+
+
+def _executor(section: ExecutorSection, *, folder: Path) -> ExecutorSpec:
+    slurm: dict[str, Any] | None = None if section.slurm is None else section.slurm.model_dump()
+    lmp = section.lmp
+    return ExecutorSpec(
+        workers=section.workers,
+        gpus=tuple(section.gpus),
+        replicas_per_gpu=section.replicas_per_gpu,
+        # A path is relative to the study file, a bare name is for PATH to find.
+        lmp=str(folder / lmp) if lmp is not None and "/" in lmp else lmp,
+        slurm=None if slurm is None else SlurmSpec(**{**slurm, "options": tuple(slurm["options"])}),
+    )

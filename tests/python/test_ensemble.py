@@ -24,7 +24,8 @@ from lpsmd.ensemble import (
     run_ensemble,
 )
 from lpsmd.inputs import find_lammps_input, find_lmp, lammps_environment
-from lpsmd.study import Study, load_study
+from lpsmd.study import Study
+from lpsmd.study_file import load_study
 from support.studies import STUDY, soft_model, study_file
 
 ATOMS = 52

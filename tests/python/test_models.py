@@ -586,6 +586,33 @@ def test_export_arguments_are_checked(tmp_path: Path) -> None:
         attempt("nequip")
 
 
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ([], {"seed": 3, "note": "x"}),
+        (["--training-seed", "5", "--stress-labels"], {"seed": 5, "note": "x", "stress_labels": True}),
+        (["--training-seed", "0", "--no-stress-labels"], {"seed": 0, "note": "x", "stress_labels": False}),
+    ],
+)
+def test_options_of_export_add_to_the_training_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: list[str], told: dict[str, Any]
+) -> None:
+    found: dict[str, Any] = {}
+
+    def stop(*arguments: object, training: dict[str, Any], **others: object) -> None:
+        found.update(training)
+        raise ModelFileError("far enough")
+
+    monkeypatch.setattr("lpsmd.models.export.export_model", stop)
+    (tmp_path / "record.json").write_text('{"seed": 3, "note": "x"}')
+    rocksalt().write(tmp_path / "frame.extxyz")
+    arguments = ["export", "nequip", "a.ckpt", "-o", "m.pt", "--functional", "PBE"]
+    arguments += ["--reference", str(tmp_path / "frame.extxyz"), "--training-record", str(tmp_path / "record.json")]
+    code, output = run(*arguments, *options)
+    assert (code, "far enough" in output) == (2, True)
+    assert found == told
+
+
 def test_only_se_e2_a_is_exported(tmp_path: Path) -> None:
     checkpoint = tmp_path / "model.pt"
 

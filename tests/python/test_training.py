@@ -330,7 +330,9 @@ def test_record_names_its_data_and_is_json(dft, split):
         fit=fit,
         held_out={"frames": 10},
         dtype="float32",
+        seed=7,
     )
+    assert (record["seed"], record["stress_labels"]) == (7, False)
     assert json.loads(json.dumps(record)) == record
     assert [stage["frames"] for stage in record["stages"]] == [4, 48, 42]
     assert record["held_out_frames"] == list(split.held_out)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from lpsmd.models.contract import load_model, save_model
 from support.models import lj_model
@@ -24,17 +26,20 @@ path = "./soft_pbe.pt"
 temperature_K = 600
 equilibration_ps = 0.1
 production_ps = 0.4
+chunk_ps = 0.2
 
 [ensemble]
 replicas = 2
+stop_on_broken_framework = false
 """
 
 
-def soft_model(path: Path, *, functional: str = "PBE") -> Path:
+def soft_model(path: Path, *, functional: str = "PBE", training: Mapping[str, Any] | None = None) -> Path:
     """A model under which the cell melts quietly: no charges, no bonds, no explosion."""
     lj_model(path, ["Li", "P", "S", "Cl"], epsilon_eV=0.01, sigma_A=2.0)
     loaded = load_model(path)
-    save_model(loaded.program, dataclasses.replace(loaded.passport, functional=functional), path)
+    passport = dataclasses.replace(loaded.passport, functional=functional, training=training or {})
+    save_model(loaded.program, passport, path)
     return path
 
 

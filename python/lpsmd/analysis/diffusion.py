@@ -289,25 +289,18 @@ def analyse_replicas(
     options = options or DiffusionOptions()
     one = len(replicas) == 1
 
-    def analyse(paths: Any, threads: int) -> tuple[Msd, FrameworkCheck | None, list[Msd]]:
-        alone = drift == "none" and framework is None
-        trajectory = read(paths, species=species if alone else None, threads=threads)
-        longest = options.max_lag_fraction(float(trajectory.times_ps(timestep_fs)[-1]))
-
-        def msd_of(part: Trajectory, max_lag_fraction: float) -> Msd:
-            return mean_squared_displacement(
-                part,
-                species=species,
-                timestep_fs=timestep_fs,
-                drift=drift,
-                max_lag_fraction=max_lag_fraction,
-                threads=threads,
-            )
-
-        chosen = framework_for(trajectory.elements) if framework == "auto" else framework
-        check = None if chosen is None else check_framework(trajectory, timestep_fs=timestep_fs, options=chosen)
-        blocks = [msd_of(block, _BLOCK_OPTIONS.fit_end_fraction) for block in _blocks(trajectory)] if one else []
-        return msd_of(trajectory, longest), check, blocks
+    def analyse(paths: Any, threads: int) -> tuple[Msd, FrameworkCheck | None, tuple[Msd, ...]]:
+        return analyse_replica(
+            paths,
+            species=species,
+            timestep_fs=timestep_fs,
+            drift=drift,
+            options=options,
+            framework=framework,
+            read=read,
+            threads=threads,
+            in_blocks=one,
+        )
 
     found = map_replicas(analyse, replicas, processes=processes, on_replica=on_replica)
     msds = tuple(msd for msd, _, _ in found)
@@ -316,6 +309,48 @@ def analyse_replicas(
     frameworks = checks if checks and len(checks) == len(msds) else None
     diffusion = diffusion_coefficient(msds, options, frameworks=frameworks, blocks=found[0][2] if one else ())
     return ReplicaAnalysis(msds=msds, frameworks=frameworks, diffusion=diffusion)
+
+
+def analyse_replica(
+    paths: Sequence[str | os.PathLike[str]] | str | os.PathLike[str],
+    *,
+    species: str,
+    timestep_fs: float | None,
+    drift: Drift,
+    options: DiffusionOptions,
+    framework: FrameworkOptions | Literal["auto"] | None = "auto",
+    read: Callable[..., Trajectory] = read_trajectory,
+    threads: int = 1,
+    in_blocks: bool = False,
+) -> tuple[Msd, FrameworkCheck | None, tuple[Msd, ...]]:
+    """MSD of one replica, the check of its framework, and, with `in_blocks`, the MSDs of its successive parts.
+
+    The parameters are those of `analyse_replicas`.
+
+    Raises
+    ------
+    LpsmdError
+        As from `read_trajectory`, `mean_squared_displacement`, `check_framework`.
+    """
+    alone = drift == "none" and framework is None
+    trajectory = read(paths, species=species if alone else None, threads=threads)
+    longest = options.max_lag_fraction(float(trajectory.times_ps(timestep_fs)[-1]))
+
+    def msd_of(part: Trajectory, max_lag_fraction: float) -> Msd:
+        return mean_squared_displacement(
+            part,
+            species=species,
+            timestep_fs=timestep_fs,
+            drift=drift,
+            max_lag_fraction=max_lag_fraction,
+            threads=threads,
+        )
+
+    chosen = framework_for(trajectory.elements) if framework == "auto" else framework
+    check = None if chosen is None else check_framework(trajectory, timestep_fs=timestep_fs, options=chosen)
+    blocks = _blocks(trajectory) if in_blocks else []
+    parts = tuple(msd_of(block, _BLOCK_OPTIONS.fit_end_fraction) for block in blocks)
+    return msd_of(trajectory, longest), check, parts
 
 
 def diffusion_coefficient(

@@ -17,6 +17,7 @@ from lpsmd.errors import LpsmdError
 
 # command: (module, what it does); the function has the command's name.
 _COMMANDS = {
+    "init": ("lpsmd.cli.init", "Write a study file to start from."),
     "run": ("lpsmd.cli.run", "Run a study: replicas in LAMMPS, then D with its error."),
     "status": ("lpsmd.cli.status", "How a study stands, also while it runs."),
     "export-slurm": ("lpsmd.cli.export_slurm", "A study as an sbatch script."),
@@ -71,6 +72,9 @@ def main() -> None:
     \b
     A first study with the shipped demonstration models:
       lpsmd run demo
+    A study of your own:
+      lpsmd init study.toml
+      lpsmd run study.toml
     Dumps that you have:
       lpsmd diffusion 'runs/*/msd.dump' --species Li --timestep-fs 2
     Your own model:

@@ -15,9 +15,9 @@ import click
 def export_slurm(study: str, output: Path | None) -> None:
     r"""Write an sbatch script for a study, for sites where no driver process may run.
 
-    The study needs a section [executor.slurm]. The script is an array of jobs; each runs a share of the replicas, as many
-    at a time as the study's workers, and puts itself back into the queue when its time is over. Replicas are locked,
-    so submitting it twice, or beside `lpsmd run`, does no harm.
+    The study needs a section [executor.slurm]. The script is an array of jobs; each runs a share of the replicas, as
+    many at a time as the study's workers, and puts itself back into the queue when its time is over. Replicas are
+    locked, so submitting it twice, or beside `lpsmd run`, does no harm.
 
     \b
       lpsmd export-slurm study.toml -o results

@@ -37,6 +37,14 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path),
     help="JSON object for the passport: set hash, held-out errors, ...",
 )
+@click.option(
+    "--training-seed", type=click.IntRange(min=0), help="Seed of the training; studies tell models apart by it."
+)
+@click.option(
+    "--stress-labels/--no-stress-labels",
+    default=None,
+    help="Whether the labels had a stress; without one, constant-pressure runs come with a warning.",
+)
 @click.option("--description", default="", help="Free text for the passport.")
 def export(
     architecture: str,
@@ -46,11 +54,16 @@ def export(
     reference: Path,
     dtype: str,
     training_record: Path | None,
+    training_seed: int | None,
+    stress_labels: bool | None,
     description: str,
 ) -> None:
     """Write a model file from a trained CHECKPOINT. Runs in the environment of the trainer."""
     from lpsmd.models.export import export_model, read_training_record
 
+    training = {} if training_record is None else read_training_record(training_record)
+    told = {"seed": training_seed, "stress_labels": stress_labels}
+    training.update({key: value for key, value in told.items() if value is not None})
     result = export_model(
         architecture,
         checkpoint,
@@ -58,7 +71,7 @@ def export(
         functional=functional,
         reference=_first_frame(reference),
         dtype=dtype,
-        training=None if training_record is None else read_training_record(training_record),
+        training=training,
         description=description,
     )
     click.echo(

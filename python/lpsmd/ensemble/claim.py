@@ -101,7 +101,8 @@ def read_plan(output: Path) -> Plan:
     path = output / STUDY_RECORD
     if not path.is_file():
         raise EnsembleError(
-            f"{output}: found no {STUDY_RECORD}, so no study was run here; run it with `lpsmd run STUDY.toml -o {output}`"
+            f"{output}: found no {STUDY_RECORD}, so no study was run here; run it with "
+            f"`lpsmd run STUDY.toml -o {output}`"
         )
     record = read_json(path)
     try:
@@ -155,8 +156,8 @@ def refuse_another(plan: Plan) -> None:
     changed = differences({**earlier, "models": models}, {**wanted, "models": {**models, **wanted["models"]}})
     if changed:
         raise EnsembleError(
-            f"{plan.output}: holds another study ({'; '.join(changed)}); choose another --output (or another label for a "
-            "model that was changed), or remove the folder"
+            f"{plan.output}: holds another study ({'; '.join(changed)}); choose another --output (or another label for "
+            "a model that was changed), or remove the folder"
         )
     before, current = record.get("versions", {}), versions()
     other = [f"{name} was {before[name]}, is {current[name]}" for name in current if before.get(name) != current[name]]

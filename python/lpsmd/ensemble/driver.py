@@ -1,7 +1,7 @@
 """Run the replicas of a study until each model and temperature has what it needs.
 
-The driver holds no state that is not in the folder: it may be killed at any moment and started again. It decides how many
-replicas each condition needs, gives them to the engine, and looks at what comes back.
+The driver holds no state that is not in the folder: it may be killed at any moment and started again. It decides how
+many replicas each condition needs, gives them to the engine, and looks at what comes back.
 """
 
 from __future__ import annotations
@@ -276,6 +276,7 @@ def task_of(plan: Plan, replica: Replica) -> ReplicaTask:
         input_file=output / INPUT_NAME,
         chunk_seeds=tuple(study.chunk_seed(replica.index, chunk) for chunk in range(study.dynamics.n_chunks + 1)),
         retries=study.ensemble.retries,
+        stop_on_broken_framework=study.ensemble.stop_on_broken_framework,
         lmp=study.executor.lmp,
     )
 
@@ -301,6 +302,6 @@ def _stop_text(replica: Replica, failure: Failure) -> str:
         FailureKind.MODEL: "put the file back",
     }[failure.kind]
     return (
-        f"{replica.name}: {failure.kind}: {failure.reason}; nothing that was finished is lost: {advice} and run the same "
-        "command again"
+        f"{replica.name}: {failure.kind}: {failure.reason}; nothing that was finished is lost: {advice} and run the "
+        "same command again"
     )

@@ -1,7 +1,7 @@
 """Where replicas run: Parsl's HighThroughputExecutor, on this machine or in jobs of Slurm.
 
-Parsl starts its own programs by name from PATH, which an environment that is not activated does not have: so the commands
-here name this interpreter. On a cluster the same environment must be seen by the nodes, as on any shared file system.
+Parsl starts its own programs by name from PATH, which an environment that is not activated does not have: so the
+commands here name this interpreter. On a cluster the nodes must see the same environment, on a shared file system.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """How a study stands, read from its folder at any time, whether or not a driver runs.
 
-What is known comes from the records; speed from the chunks that are done, times the replicas that run now. So the driver's
-own progress and `lpsmd status` in another terminal, or on another machine, are one thing.
+What is known comes from the records; speed from the chunks that are done, times the replicas that run now. So the
+driver's own progress and `lpsmd status` in another terminal, or on another machine, are one thing.
 """
 
 from __future__ import annotations

@@ -7,12 +7,16 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lpsmd.ensemble.failures import FailureKind
 from lpsmd.ensemble.files import read_text
 from lpsmd.ensemble.records import Thermo
 from lpsmd.errors import LpsmdError
 from lpsmd.study import Dynamics
+
+if TYPE_CHECKING:
+    from lpsmd.analysis import Trajectory
 
 #: A temperature this many times the thermostat's is an explosion: 52 atoms fluctuate by a tenth of it.
 _EXPLODED = 3.0
@@ -27,7 +31,14 @@ class ProductError(LpsmdError):
 
 
 def check_chunk(
-    folder: Path, *, chunk: int, dynamics: Dynamics, temperature_K: float, n_atoms: int, model_sha256: str
+    folder: Path,
+    *,
+    chunk: int,
+    dynamics: Dynamics,
+    temperature_K: float,
+    n_atoms: int,
+    bonds_must_hold: bool,
+    model_sha256: str,
 ) -> Thermo:
     """Say that a chunk's log, restart and dump are whole, finite, and of the right model; average its thermo values.
 
@@ -41,6 +52,8 @@ def check_chunk(
         What it should have run.
     n_atoms
         Atoms of a frame.
+    bonds_must_hold
+        Whether a broken named bond is a failure.
     model_sha256
         What the pair style must have loaded.
 
@@ -60,7 +73,10 @@ def check_chunk(
     if not restart.is_file() or restart.stat().st_size == 0:
         raise ProductError(FailureKind.PRODUCT, f"{restart}: found no restart file, the chunk did not end")
     if chunk:
-        _check_dump(folder / f"chunk.{chunk}.dump.gz", chunk=chunk, dynamics=dynamics, n_atoms=n_atoms)
+        dump = folder / f"chunk.{chunk}.dump.gz"
+        trajectory = _check_dump(dump, chunk=chunk, dynamics=dynamics, n_atoms=n_atoms)
+        if bonds_must_hold:
+            _check_bonds(dump, trajectory, dynamics)
     return thermo
 
 
@@ -138,9 +154,8 @@ def _averages(run: LogRun) -> Thermo:
     )
 
 
-def _check_dump(path: Path, *, chunk: int, dynamics: Dynamics, n_atoms: int) -> None:
+def _check_dump(path: Path, *, chunk: int, dynamics: Dynamics, n_atoms: int) -> Trajectory:
     # Here and not above: status and plan must not pay for numpy and scipy.
-    from lpsmd.analysis.framework import check_framework, framework_for
     from lpsmd.analysis.trajectory import read_dump
 
     needed = dynamics.frames_of(chunk)
@@ -160,6 +175,12 @@ def _check_dump(path: Path, *, chunk: int, dynamics: Dynamics, n_atoms: int) -> 
         )
     if dynamics.dump_species is None and len(trajectory.ids) != n_atoms:
         raise ProductError(FailureKind.PRODUCT, f"{path}: found {len(trajectory.ids)} atoms, needed {n_atoms}")
+    return trajectory
+
+
+def _check_bonds(path: Path, trajectory: Trajectory, dynamics: Dynamics) -> None:
+    from lpsmd.analysis.framework import check_framework, framework_for
+
     framework = framework_for(trajectory.elements)
     if framework is not None:
         broken = check_framework(trajectory, timestep_fs=dynamics.timestep_fs, options=framework).broken_bonds

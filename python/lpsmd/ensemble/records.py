@@ -1,7 +1,7 @@
 """What a replica's folder says about itself: status.json, written at once and whole after every chunk.
 
-A chunk counts from the moment at which its record stands there; files without a record are the remains of a run that was
-stopped, and are written again. Nothing here needs numpy, so that thousands of records are read in a moment.
+A chunk counts from the moment at which its record stands there; files without a record are the remains of a run that
+was stopped, and are written again. Nothing here needs numpy, so that thousands of records are read in a moment.
 """
 
 from __future__ import annotations
@@ -156,7 +156,7 @@ def now() -> str:
 
 
 def host() -> str:
-    """This machine's name as records have it."""
+    """Name of the machine as records have it."""
     return socket.gethostname()
 
 

@@ -55,7 +55,7 @@ class RunningDiffusion:
         from lpsmd.analysis import analyse_replica
 
         study = self.plan.study
-        msd, check = analyse_replica(
+        msd, check, _ = analyse_replica(
             outcome.dumps,
             species=study.analysis.species,
             timestep_fs=study.dynamics.timestep_fs,
@@ -63,8 +63,9 @@ class RunningDiffusion:
             options=diffusion_options(study.analysis),
             threads=1,
         )
-        slim = replace(msd, tensor_A2=None, collective_A2=None, collective_tensor_A2=None)
-        self._found.setdefault(outcome.replica.condition, {})[outcome.replica.index] = (slim, check)
+        if check is not None:
+            check = replace(check, msd=_slim(check.msd))
+        self._found.setdefault(outcome.replica.condition, {})[outcome.replica.index] = (_slim(msd), check)
 
     def _diffusion(self, found: dict[int, tuple[Msd, FrameworkCheck | None]]) -> Diffusion | None:
         from lpsmd.analysis import diffusion_coefficient
@@ -79,6 +80,13 @@ class RunningDiffusion:
             frameworks=checks if len(checks) == len(order) else None,
             structures=[self.plan.study.structure_of(index) for index in order],
         )
+
+
+def _slim(msd: Msd) -> Msd:
+    """Without tensors and collective curves, which are most of its memory: thousands are held at a time."""
+    import numpy as np
+
+    return replace(msd, tensor_A2=np.empty((0, 3, 3)), collective_A2=None, collective_tensor_A2=None)
 
 
 def diffusion_options(analysis: AnalysisSpec) -> DiffusionOptions:

@@ -72,8 +72,8 @@ def _script(study: Study, slurm: SlurmSpec, output: Path) -> str:
     command = shlex.join([sys.executable, "-m", "lpsmd", "work", str(output), "--workers", str(workers)])
     lines += [
         "",
-        f"# {replicas} replicas in {shares} shares, {workers} at a time in each. A share that has no time for another chunk",
-        "# goes back into the queue; all of it may be submitted again at any time, and does only what is missing.",
+        f"# {replicas} replicas in {shares} shares, {workers} at a time in each. A share that has no time for another",
+        "# chunk goes back into the queue; all of it may be submitted again at any time, and does only what is missing.",
         slurm.prologue.rstrip(),
         f"{command} --share $SLURM_ARRAY_TASK_ID/{shares}",
         "code=$?",

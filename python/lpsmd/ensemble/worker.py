@@ -1,8 +1,8 @@
 """Run one replica, chunk by chunk, from wherever it is to its end.
 
-This is all that a worker does, on whatever machine and under whatever engine, and it may be killed at any moment: a chunk
-is made in a folder of its own (`running`), checked there, moved into its place, and counts once `status.json` says so.
-What is not recorded is made again, and comes out the same.
+This is all that a worker does, on whatever machine and under whatever engine, and it may be killed at any moment: a
+chunk is made in a folder of its own (`running`), checked there, moved into its place, and counts once `status.json`
+says so. What is not recorded is made again, and comes out the same.
 """
 
 from __future__ import annotations
@@ -71,6 +71,7 @@ class ReplicaTask:
     input_file: Path
     chunk_seeds: tuple[int, ...]
     retries: int
+    stop_on_broken_framework: bool
     lmp: str | None
 
 
@@ -212,6 +213,7 @@ class _Runner:
                 dynamics=self.task.dynamics,
                 temperature_K=self.task.replica.condition.temperature_K,
                 n_atoms=self.task.n_atoms,
+                bonds_must_hold=self.task.stop_on_broken_framework,
                 model_sha256=self.task.replica.condition.model.sha256,
             )
         except ProductError as error:
@@ -265,7 +267,7 @@ class _Runner:
                 stdout=stream,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=ends_with_parent,  # noqa: PLW1509 (nothing else does this)
+                preexec_fn=ends_with_parent,
             )
             with _stopped_at_the_end(child):
                 self.lock.runs(child.pid)

@@ -136,7 +136,8 @@ class Passport:
     description
         Free text.
     training
-        Free: set hash, package versions, held-out errors.
+        Free: set hash, package versions, held-out errors. Two keys mean something to a study: `seed`, a whole
+        number, and `stress_labels`, true where the labels had a stress.
     reference
         A frame that the program must reproduce wherever it is loaded.
     """

@@ -295,6 +295,7 @@ def _export(
         fit=sets.fit,
         held_out=held_out,
         dtype=dtype,
+        seed=SEED,
     )
     (folder / "record.json").write_text(json.dumps(record, indent=2) + "\n")
     write_extxyz(folder / "reference.extxyz", pick(sets.dft[functional], [REFERENCE_FRAME]))

@@ -37,6 +37,7 @@ def training_record(
     fit: TeacherFit,
     held_out: Mapping[str, Any],
     dtype: str,
+    seed: int,
 ) -> dict[str, Any]:
     """Everything a reader needs to judge a model: data, stages, errors.
 
@@ -48,12 +49,17 @@ def training_record(
         All DFT frames for each functional.
     held_out
         What `lpsmd.training.heldout` found.
+    seed
+        That every stage was started with.
     """
     stages = STAGES[: STAGES.index(functional) + 1]
     used = {stage: list(pretraining) if stage == "pretrain" else pick(dft[stage], split.train) for stage in stages}
     return {
         "purpose": PURPOSE,
         "labels": {"dft": DFT, "teacher": TEACHER},
+        # Studies read these two: see lpsmd.study_models.
+        "stress_labels": False,
+        "seed": seed,
         "training_set_sha256": training_set_sha256(*used.values()),
         "stages": [
             {
