@@ -211,7 +211,7 @@ def _end_group(holder: Holder) -> None:
 def _machine() -> str:
     """A running kernel and the process table that this process sees: containers on one machine have several."""
     boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    return f"{boot} {os.readlink('/proc/self/ns/pid')}"
+    return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
 
 
 def _started(pid: int) -> int | None:

@@ -73,7 +73,7 @@ def _script(study: Study, slurm: SlurmSpec, output: Path) -> str:
     lines += [
         "",
         f"# {replicas} replicas in {shares} shares, {workers} at a time in each. A share that has no time for another",
-        "# chunk goes back into the queue; all of it may be submitted again at any time, and does only what is missing.",
+        "# chunk goes back into the queue; all of it may be submitted again at any time, and does what is missing.",
         slurm.prologue.rstrip(),
         f"{command} --share $SLURM_ARRAY_TASK_ID/{shares}",
         "code=$?",
