@@ -300,6 +300,7 @@ def _stop_text(replica: Replica, failure: Failure) -> str:
         FailureKind.DISK: "free some space",
         FailureKind.STORAGE: "make the folder writable",
         FailureKind.MODEL: "put the file back",
+        FailureKind.PROGRAM: "give the program in [executor] as lmp",
     }[failure.kind]
     return (
         f"{replica.name}: {failure.kind}: {failure.reason}; nothing that was finished is lost: {advice} and run the "

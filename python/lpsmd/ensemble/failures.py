@@ -21,6 +21,7 @@ class FailureKind(StrEnum):
     DISK = "disk full"
     STORAGE = "storage"
     MODEL = "model changed"
+    PROGRAM = "LAMMPS not started"
     NODE = "node lost"
     LAMMPS = "LAMMPS error"
     PRODUCT = "incomplete output"
@@ -32,8 +33,8 @@ class FailureKind(StrEnum):
 
     @property
     def stops_study(self) -> bool:
-        """Whether every other replica would meet the same."""
-        return self in (FailureKind.DISK, FailureKind.STORAGE, FailureKind.MODEL)
+        """Whether every other replica would meet the same. A person mends it, and then nothing has failed."""
+        return self in (FailureKind.DISK, FailureKind.STORAGE, FailureKind.MODEL, FailureKind.PROGRAM)
 
     @property
     def is_physical(self) -> bool:

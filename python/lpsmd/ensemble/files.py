@@ -25,6 +25,12 @@ def write_atomically(path: Path, text: str) -> None:
     temporary.replace(path)
 
 
+def flush_to_disk(path: Path) -> None:
+    """Have what was written on the disk itself, before a record says that it is there."""
+    with path.open("rb") as stream:
+        os.fsync(stream.fileno())
+
+
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
     """Write a JSON object atomically."""
     write_atomically(path, json.dumps(values, indent=1) + "\n")

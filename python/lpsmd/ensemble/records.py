@@ -74,7 +74,7 @@ class ReplicaStatus:
     def final_failure(self, dynamics: Dynamics, *, retries: int) -> Failure | None:
         """The failure after which this replica is not tried again, if there is one."""
         chunk = self.next_chunk(dynamics)
-        here = [failure for failure in self.failures if failure.chunk == chunk]
+        here = [failure for failure in self.failures if failure.chunk == chunk and not failure.kind.stops_study]
         if not here or chunk is None:
             return None
         if here[-1].kind.can_pass and len(here) <= retries:
@@ -133,7 +133,7 @@ def read_status(folder: Path) -> ReplicaStatus:
             chunks={int(entry["chunk"]): _chunk(entry) for entry in values["chunks"]},
             failures=tuple(Failure(**{**entry, "kind": FailureKind(entry["kind"])}) for entry in values["failures"]),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise EnsembleError(
             f"{path}: found a record that makes no sense ({error!r}); remove its folder to run this replica again"
         ) from error

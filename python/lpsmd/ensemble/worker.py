@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
+import itertools
 import os
 import shutil
 import signal
@@ -17,9 +19,10 @@ import time
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import BinaryIO
 
 from lpsmd.ensemble.failures import Failure, FailureKind, classify, tail_of
-from lpsmd.ensemble.files import EnsembleError, read_text, write_json
+from lpsmd.ensemble.files import EnsembleError, flush_to_disk, read_text, write_json
 from lpsmd.ensemble.locks import Held, Lock, hold
 from lpsmd.ensemble.product import ProductError, check_chunk
 from lpsmd.ensemble.records import (
@@ -35,7 +38,8 @@ from lpsmd.ensemble.records import (
     write_status,
 )
 from lpsmd.ensemble.replicas import Replica
-from lpsmd.inputs import LammpsProgram, chunk_input, lammps_program
+from lpsmd.errors import LpsmdError
+from lpsmd.inputs import chunk_input, lammps_program
 from lpsmd.study import Dynamics, file_sha256
 
 RUNNING = "running"
@@ -43,6 +47,7 @@ REPLICA_RECORD = "replica.json"
 #: Files of a chunk that are kept; the first two are needed later, and so checked.
 _CHECKED = ("restart", "dump.gz")
 _KEPT = (*_CHECKED, "log", "in")
+_FULL_BYTES = 16384
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
@@ -101,6 +106,8 @@ def run_replica(task: ReplicaTask) -> ReplicaEnd:
             _Runner(task, lock).run()
     except Held as held:
         return ReplicaEnd(state=ReplicaState.BUSY, holder=str(held))
+    except _LockLost as lost:
+        return ReplicaEnd(state=ReplicaState.BUSY, holder=str(lost))
     except _Paused:
         return ReplicaEnd(state=ReplicaState.PAUSED)
     except ChunkError as error:
@@ -119,6 +126,10 @@ def storage_failure(error: OSError) -> Failure:
 
 class _Paused(Exception):  # noqa: N818 (not an error)
     """The batch job ends too soon for another chunk."""
+
+
+class _LockLost(Exception):  # noqa: N818 (not an error)
+    """This process slept for so long that another one took the replica over: nothing here is its own now."""
 
 
 class _Runner:
@@ -143,7 +154,8 @@ class _Runner:
                 self._run_chunk(chunk)
             except ChunkError as error:
                 self._save(self.status.with_failure(error.failure))
-                if self.status.final_failure(dynamics, retries=self.task.retries) is not None:
+                final = self.status.final_failure(dynamics, retries=self.task.retries)
+                if final is not None or error.failure.kind.stops_study:
                     raise
 
     # --- what is there ---
@@ -151,7 +163,9 @@ class _Runner:
     def _read_status(self) -> ReplicaStatus:
         try:
             return read_status(self.folder)
-        except EnsembleError:
+        except EnsembleError as error:
+            if isinstance(error.__cause__, OSError):  # it may be whole
+                raise error.__cause__ from error
             # Written whole and renamed, so a file system did this. Chunks are made again, to the same bits.
             self._set_aside([self.folder / STATUS_NAME])
             return EMPTY
@@ -180,27 +194,30 @@ class _Runner:
 
     def _forget(self, chunks: set[int], files: list[Path]) -> None:
         self._save(self.status.without_chunks(chunks))
-        self._set_aside([file for file in files if file.exists()])
+        self._set_aside(files)
 
     def _set_aside(self, files: list[Path]) -> None:
         """Keep what is damaged: it may be needed yet."""
-        aside = _fresh(self.folder, "damaged")
-        for file in files:
+        there = [file for file in files if file.exists()]
+        aside = _fresh(self.folder, "damaged") if there else self.folder
+        for file in there:
             file.rename(aside / file.name)
 
     # --- one chunk ---
 
     def _run_chunk(self, chunk: int) -> None:
+        self._check_lock()
         running = self.folder / RUNNING
         shutil.rmtree(running, ignore_errors=True)
-        running.mkdir()
         self._check_model(chunk)
+        running.mkdir()
         script = running / f"chunk.{chunk}.in"
         script.write_text(self._input(chunk), encoding="utf-8")
         screen = running / f"chunk.{chunk}.out"
         started = time.monotonic()
-        code = self._lammps(script, screen)
+        code = self._lammps(chunk, script, screen)
         wall_s = time.monotonic() - started
+        self._check_lock()
         said = read_text(screen)
         problem = classify(said=said, exit_code=code)
         if problem is not None:
@@ -216,9 +233,12 @@ class _Runner:
                 model_sha256=self.task.replica.condition.model.sha256,
             )
         except ProductError as error:
-            kind = FailureKind.DISK if error.kind is FailureKind.PRODUCT and _is_full(running) else error.kind
-            raise self._failed(chunk, kind, str(error), said=said) from error
+            raise self._failed(chunk, error.kind, str(error), said=said) from error
         self._commit(chunk, thermo=thermo, wall_s=wall_s)
+
+    def _check_lock(self) -> None:
+        if not self.lock.is_mine():
+            raise _LockLost("another process took this replica over while this one slept")
 
     def _input(self, chunk: int) -> str:
         task = self.task
@@ -247,8 +267,19 @@ class _Runner:
                 "the file back, or give the new one a label of its own",
             )
 
-    def _lammps(self, script: Path, screen: Path) -> int:
-        program: LammpsProgram = lammps_program(self.task.lmp)
+    def _lammps(self, chunk: int, script: Path, screen: Path) -> int:
+        with screen.open("wb") as stream:
+            child = self._start(chunk, script, stream)
+            ended_well = False
+            try:
+                code = child.wait()
+                ended_well = code == 0
+            finally:
+                if not ended_well:
+                    self._end(child)
+        return code
+
+    def _start(self, chunk: int, script: Path, stream: BinaryIO) -> subprocess.Popen[bytes]:
         parent = os.getpid()
 
         def ends_with_parent() -> None:
@@ -257,8 +288,12 @@ class _Runner:
             if os.getppid() != parent:
                 os._exit(1)
 
-        with screen.open("wb") as stream:
-            child = subprocess.Popen(
+        try:
+            program = lammps_program(self.task.lmp)
+        except LpsmdError as error:
+            raise self._failed(chunk, FailureKind.PROGRAM, str(error)) from error
+        try:
+            return subprocess.Popen(
                 [str(program.path), "-log", "none", "-nocite", "-in", script.name],
                 cwd=script.parent,
                 env={**program.environment, **self.lock.environment},
@@ -268,14 +303,9 @@ class _Runner:
                 start_new_session=True,
                 preexec_fn=ends_with_parent,
             )
-            ended_well = False
-            try:
-                code = child.wait()
-                ended_well = code == 0
-            finally:
-                if not ended_well:
-                    self._end(child)
-        return code
+        except OSError as error:
+            kind = FailureKind.MEMORY if error.errno in (errno.ENOMEM, errno.EAGAIN) else FailureKind.PROGRAM
+            raise self._failed(chunk, kind, f"{program.path}: cannot be started: {error.strerror}") from error
 
     def _end(self, child: subprocess.Popen[bytes]) -> None:
         """Leave nothing running: neither LAMMPS nor what a wrapper around it has started."""
@@ -288,8 +318,6 @@ class _Runner:
     def _commit(self, chunk: int, *, thermo: Thermo, wall_s: float) -> None:
         """Move a chunk that was checked to its place, then say so."""
         running = self.folder / RUNNING
-        if not self.lock.is_mine():
-            raise self._failed(chunk, FailureKind.NODE, "another process took this replica over while this one slept")
         dynamics = self.task.dynamics
         names = [f"chunk.{chunk}.{kind}" for kind in _KEPT if (running / f"chunk.{chunk}.{kind}").is_file()]
         files = {
@@ -297,6 +325,9 @@ class _Runner:
             for name in names
             if name.endswith(_CHECKED)
         }
+        for name in files:
+            flush_to_disk(running / name)
+        self._check_lock()
         self._forget_what_no_longer_follows(chunk, files[f"chunk.{chunk}.restart"])
         for name in names:
             (running / name).replace(self.folder / name)
@@ -324,8 +355,13 @@ class _Runner:
 
     def _failed(self, chunk: int, kind: FailureKind, reason: str, *, said: str = "") -> ChunkError:
         """A failure, with the output of the run kept in a folder of its own."""
+        self._check_lock()
         kept = ""
         running = self.folder / RUNNING
+        if kind in (FailureKind.LAMMPS, FailureKind.PRODUCT) and _is_full(self.folder):
+            kind, reason = FailureKind.DISK, f"{self.folder}: No space left on device ({reason})"
+        if kind is FailureKind.DISK:  # what was written is of no use, and its room is needed
+            shutil.rmtree(running, ignore_errors=True)
         if running.is_dir():
             with contextlib.suppress(OSError):
                 place = _fresh(self.folder, "failed")
@@ -348,10 +384,12 @@ def _job_ends_before(seconds: float) -> bool:
 
 def _fresh(folder: Path, name: str) -> Path:
     """A new folder name-1, name-2, ..."""
-    number = 1 + sum(1 for _ in folder.glob(f"{name}-*"))
-    fresh = folder / f"{name}-{number}"
-    fresh.mkdir(exist_ok=True)
-    return fresh
+    for number in itertools.count(1):
+        with contextlib.suppress(FileExistsError):
+            fresh = folder / f"{name}-{number}"
+            fresh.mkdir()
+            return fresh
+    raise AssertionError
 
 
 def _size(path: Path) -> int:
@@ -362,5 +400,6 @@ def _size(path: Path) -> int:
 
 
 def _is_full(folder: Path) -> bool:
-    """Whether no block is left; LAMMPS does not say why a compressed dump is cut."""
-    return os.statvfs(folder).f_bavail == 0
+    """Whether hardly a block or no inode is left; LAMMPS does not say why a compressed dump is cut."""
+    disk = os.statvfs(folder)
+    return disk.f_bavail * disk.f_frsize < _FULL_BYTES or (disk.f_files > 0 and disk.f_favail == 0)
