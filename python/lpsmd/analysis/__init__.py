@@ -93,7 +93,7 @@ from lpsmd.analysis.msd import (
     mean_squared_displacement,
     stream_mean_squared_displacement,
 )
-from lpsmd.analysis.planning import Plan, plan
+from lpsmd.analysis.planning import Plan, Precision, plan
 from lpsmd.analysis.plots import (
     plot_alpha2,
     plot_arrhenius,
@@ -106,11 +106,12 @@ from lpsmd.analysis.plots import (
     save_msd_plot,
 )
 from lpsmd.analysis.replicas import map_replicas, mean_over_replicas
+from lpsmd.analysis.structures import VarianceComponents, variance_components
 from lpsmd.analysis.summary import Summary, summarise, summary_lines, summary_row, summary_to_dict
 from lpsmd.analysis.tables import MSD_COLUMNS, MSD_CSV_COLUMNS, ModelResult, msd_rows, write_csv, write_msd_csv
 from lpsmd.analysis.tensor import DiffusionTensor, diffusion_tensor
 from lpsmd.analysis.trajectory import Trajectory, iterate_dump, read_dump
-from lpsmd.analysis.verdict import Verdict
+from lpsmd.analysis.verdict import Remedy, Verdict
 
 __all__ = [
     "MSD_COLUMNS",
@@ -132,10 +133,13 @@ __all__ = [
     "Motion",
     "Msd",
     "Plan",
+    "Precision",
+    "Remedy",
     "ReplicaAnalysis",
     "SlopeFit",
     "Summary",
     "Trajectory",
+    "VarianceComponents",
     "Verdict",
     "analyse_replicas",
     "arrhenius_fit",
@@ -175,6 +179,7 @@ __all__ = [
     "summary_lines",
     "summary_row",
     "summary_to_dict",
+    "variance_components",
     "window_scan",
     "write_csv",
     "write_msd_csv",
