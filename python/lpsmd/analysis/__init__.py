@@ -106,6 +106,7 @@ from lpsmd.analysis.plots import (
     save_msd_plot,
 )
 from lpsmd.analysis.replicas import map_replicas, mean_over_replicas
+from lpsmd.analysis.stopping import Action, Decision, StoppingRule, decide, decision_to_dict
 from lpsmd.analysis.structures import VarianceComponents, variance_components
 from lpsmd.analysis.summary import Summary, summarise, summary_lines, summary_row, summary_to_dict
 from lpsmd.analysis.tables import MSD_COLUMNS, MSD_CSV_COLUMNS, ModelResult, msd_rows, write_csv, write_msd_csv
@@ -116,12 +117,14 @@ from lpsmd.analysis.verdict import Remedy, Verdict
 __all__ = [
     "MSD_COLUMNS",
     "MSD_CSV_COLUMNS",
+    "Action",
     "ArrheniusFit",
     "ArrheniusPoint",
     "ArrheniusPrediction",
     "CollectiveDiffusion",
     "CollectiveMsd",
     "Conductivity",
+    "Decision",
     "Diffusion",
     "DiffusionOptions",
     "DiffusionTensor",
@@ -137,6 +140,7 @@ __all__ = [
     "Remedy",
     "ReplicaAnalysis",
     "SlopeFit",
+    "StoppingRule",
     "Summary",
     "Trajectory",
     "VarianceComponents",
@@ -151,6 +155,8 @@ __all__ = [
     "collective_msd",
     "conductivity",
     "conductivity_per_D",
+    "decide",
+    "decision_to_dict",
     "diffusion_coefficient",
     "diffusion_tensor",
     "diffusion_to_dict",
