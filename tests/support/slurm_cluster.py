@@ -28,7 +28,7 @@ _STOP_S = 30
 #: A path of a Unix socket is at most 107 bytes.
 _MAX_SOCKET_PATH = 107
 
-# MinJobAge stays long: Parsl asks `squeue --job <id>` once a minute and takes the error of squeue about a job that is no
+# MinJobAge stays long: Parsl asks `squeue --job <id>` once a minute and takes squeue's error about a job that is no
 # longer known as "no news", so that with a short one it never learns that a block has ended.
 # cred_expire: a requeued job waits for that long (120 s if not set) before it may start again.
 _CONFIGURATION = """
@@ -140,6 +140,14 @@ class SlurmCluster:
                 raise SlurmError(f"job {job_id} is {job.state} ({job.reason}) after {timeout_s} s, not {states}")
             time.sleep(0.1)
         return job
+
+    def wait_until_empty(self, timeout_s: float = _STOP_S) -> None:
+        """Wait until no job waits, runs or completes."""
+        end = time.monotonic() + timeout_s
+        while jobs := self.jobs():
+            if time.monotonic() > end:
+                raise SlurmError(f"after {timeout_s} s there are still {jobs}")
+            time.sleep(0.1)
 
     def processes(self) -> dict[int, str]:
         """Processes with this cluster's environment, daemons left out: jobs, and programs that tests started for it."""
@@ -277,9 +285,8 @@ def _logs(folder: Path) -> str:
 def _end_jobs(cluster: SlurmCluster) -> None:
     """Cancel what is queued or runs, and wait for it."""
     cluster.run("scancel", "--quiet", f"--partition={PARTITION}", check=False)
-    end = time.monotonic() + _STOP_S
-    while time.monotonic() < end and cluster.run("squeue", "--noheader", check=False).stdout.strip():
-        time.sleep(0.1)
+    with contextlib.suppress(SlurmError):  # a test has broken the cluster: _kill_rest ends the jobs
+        cluster.wait_until_empty()
 
 
 def _kill_rest(environment: dict[str, str]) -> None:
