@@ -17,7 +17,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from lpsmd.ensemble.files import EnsembleError
@@ -26,6 +26,7 @@ from lpsmd.ensemble.files import EnsembleError
 BEAT_S = 15.0
 STALE_S = 150.0
 _KILL_WAIT_S = 5.0
+_TOKEN_VARIABLE = "LPSMD_LOCK"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,8 +34,7 @@ class Holder:
     """Who holds a lock.
 
     `machine` tells one running kernel and its process table from another. `started` is the process' start time in
-    kernel ticks: numbers of processes are used again. `group` is the process group of the program that runs for the
-    holder, if any, with its own start time.
+    kernel ticks: numbers of processes are used again. `token` is this one holding of the lock.
     """
 
     host: str
@@ -42,8 +42,6 @@ class Holder:
     pid: int
     started: int
     token: str
-    group: int | None = None
-    group_started: int | None = None
 
     @property
     def name(self) -> str:
@@ -71,17 +69,20 @@ class Lock:
         found = read_holder(self.path)
         return found is not None and found.token == self.holder.token
 
-    def runs(self, group: int | None) -> None:
-        """Write down the process group that works for the holder, so that it can be ended if the holder is not."""
-        started = None if group is None else _started(group)
-        self.holder = replace(self.holder, group=group if started is not None else None, group_started=started)
-        if self.is_mine():
-            _write(self.path.with_name(f".{self.path.name}.{self.holder.token}"), self.holder).replace(self.path)
+    @property
+    def environment(self) -> dict[str, str]:
+        """What programs that work for the holder must carry, so that they are found and ended when it is gone."""
+        return {_TOKEN_VARIABLE: self.holder.token}
+
+    def end_programs(self) -> None:
+        """End all programs that work for the holder, also those that its own child has left behind."""
+        _end_programs(self.holder.token)
 
     def beat(self) -> None:
-        """Renew it."""
+        """Renew it, unless it has become another's."""
         with contextlib.suppress(OSError):
-            os.utime(self.path)
+            if self.is_mine():
+                os.utime(self.path)
 
 
 @contextlib.contextmanager
@@ -114,8 +115,7 @@ def hold(path: Path, *, beat_s: float = BEAT_S, stale_s: float = STALE_S) -> Ite
     finally:
         ended.set()
         thread.join()
-        if lock.is_mine():
-            path.unlink(missing_ok=True)
+        _release(lock)
 
 
 def live_holder(path: Path, *, stale_s: float = STALE_S) -> Holder | None:
@@ -142,8 +142,9 @@ def _acquire(path: Path, *, stale_s: float) -> Lock:
         started=_started(os.getpid()) or 0,
         token=secrets.token_hex(8),
     )
-    draft = _write(path.with_name(f".{path.name}.{mine.token}"), mine)
+    draft = path.with_name(f".{path.name}.{mine.token}")
     try:
+        draft.write_text(json.dumps(asdict(mine)) + "\n", encoding="utf-8")
         while True:
             # Unlike opening for exclusive creation, a link is atomic on every shared file system, and whole.
             try:
@@ -156,27 +157,55 @@ def _acquire(path: Path, *, stale_s: float) -> Lock:
         draft.unlink(missing_ok=True)
 
 
+def _release(lock: Lock) -> None:
+    if lock.is_mine():
+        lock.path.unlink(missing_ok=True)
+
+
 def _remove_if_stale(path: Path, draft: Path, *, stale_s: float) -> None:
-    """Remove the lock of a holder that is gone, or raise `Held`."""
-    holder = read_holder(path)
-    if holder is None:
-        if path.exists() and _age_s(path, draft) <= stale_s:
-            raise Held(path, None)
-    elif _is_alive(path, holder, stale_s=stale_s, clock=draft):
-        raise Held(path, holder)
-    elif holder.machine == _machine():
-        _end_group(holder)
-    aside = path.with_name(f".{path.name}.stale.{secrets.token_hex(8)}")
-    try:
-        path.rename(aside)
-    except FileNotFoundError:  # another process was faster
+    """Remove the lock of a holder that is gone, or raise `Held`.
+
+    Of all that see the same dead holder, only one may remove its lock: else a slow one would remove the lock that a
+    fast one has taken meanwhile. So the right to remove is a lock itself, named by what is to be removed.
+    """
+    holding = _holding(path)
+    if holding is None or not _is_stale(path, draft, stale_s=stale_s):
         return
-    # Between reading and renaming, another process may have done all of this and taken the lock: give it back.
-    moved = read_holder(aside)
-    if moved is not None and moved != holder:
-        with contextlib.suppress(FileExistsError):
-            os.link(aside, path)
-    aside.unlink(missing_ok=True)
+    try:
+        right = _acquire(path.with_name(f".{path.name}.after.{holding}"), stale_s=stale_s)
+    except Held as held:
+        raise Held(path, held.holder) from held
+    try:
+        if _holding(path) != holding:
+            return
+        holder = read_holder(path)
+        if holder is not None and holder.machine == _machine() and not _end_programs(holder.token):
+            raise Held(path, holder)
+        path.unlink(missing_ok=True)
+    finally:
+        _release(right)
+
+
+def _is_stale(path: Path, draft: Path, *, stale_s: float) -> bool:
+    """Whether the holder is gone; False if the lock is gone, `Held` if neither is."""
+    holder = read_holder(path)
+    if not path.exists():
+        return False
+    if _age_s(path, draft) <= stale_s if holder is None else _is_alive(path, holder, stale_s=stale_s, clock=draft):
+        raise Held(path, holder)
+    return True
+
+
+def _holding(path: Path) -> str | None:
+    """A name for this one holding of a lock, also for a file that makes no sense; None if there is no file."""
+    holder = read_holder(path)
+    if holder is not None:
+        return holder.token
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return f"{found.st_ino}-{found.st_mtime_ns}"
 
 
 def _is_alive(path: Path, holder: Holder, *, stale_s: float, clock: Path | None = None) -> bool:
@@ -197,15 +226,30 @@ def _age_s(path: Path, clock: Path | None) -> float:
     return clock.stat().st_mtime - beaten
 
 
-def _end_group(holder: Holder) -> None:
-    """End what a dead holder left running, and wait until it is gone."""
-    if holder.group is None or _started(holder.group) != holder.group_started:
-        return
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(holder.group, signal.SIGKILL)
+def _end_programs(token: str) -> bool:
+    """End whatever works for a holding of a lock on this machine; whether all of it is gone.
+
+    They are known by their environment: the child may have ended before its own children, or they left its group.
+    """
     deadline = time.monotonic() + _KILL_WAIT_S
-    while _started(holder.group) == holder.group_started and time.monotonic() < deadline:
+    while found := _programs(token):
+        if time.monotonic() > deadline:
+            return False
+        for pid in found:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
         time.sleep(0.02)
+    return True
+
+
+def _programs(token: str) -> list[int]:
+    sign = f"{_TOKEN_VARIABLE}={token}".encode()
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it has just ended, or belongs to someone else
+            if sign in (folder / "environ").read_bytes().split(b"\0"):
+                found.append(int(folder.name))
+    return found
 
 
 def _machine() -> str:
@@ -221,8 +265,3 @@ def _started(pid: int) -> int | None:
     except OSError:
         return None
     return None if fields[0] in "ZX" else int(fields[19])
-
-
-def _write(path: Path, holder: Holder) -> Path:
-    path.write_text(json.dumps(asdict(holder)) + "\n", encoding="utf-8")
-    return path

@@ -14,7 +14,6 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -262,18 +261,29 @@ class _Runner:
             child = subprocess.Popen(
                 [str(program.path), "-log", "none", "-nocite", "-in", script.name],
                 cwd=script.parent,
-                env=program.environment,
+                env={**program.environment, **self.lock.environment},
                 stdin=subprocess.DEVNULL,
                 stdout=stream,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
                 preexec_fn=ends_with_parent,
             )
-            with _stopped_at_the_end(child):
-                self.lock.runs(child.pid)
+            ended_well = False
+            try:
                 code = child.wait()
-                self.lock.runs(None)
+                ended_well = code == 0
+            finally:
+                if not ended_well:
+                    self._end(child)
         return code
+
+    def _end(self, child: subprocess.Popen[bytes]) -> None:
+        """Leave nothing running: neither LAMMPS nor what a wrapper around it has started."""
+        if child.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)
+        self.lock.end_programs()
+        child.wait()
 
     def _commit(self, chunk: int, *, thermo: Thermo, wall_s: float) -> None:
         """Move a chunk that was checked to its place, then say so."""
@@ -328,17 +338,6 @@ class _Runner:
     def _expected_s(self) -> float:
         """About how long the next chunk will take: as long as the longest until now."""
         return max((record.wall_s for record in self.status.chunks.values()), default=0.0)
-
-
-@contextlib.contextmanager
-def _stopped_at_the_end(child: subprocess.Popen[bytes]) -> Iterator[None]:
-    try:
-        yield
-    finally:
-        if child.poll() is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(child.pid, signal.SIGKILL)
-            child.wait()
 
 
 def _job_ends_before(seconds: float) -> bool:
