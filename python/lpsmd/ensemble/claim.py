@@ -9,14 +9,16 @@ import shutil
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lpsmd import __version__
 from lpsmd.ensemble.files import EnsembleError, read_json, write_atomically, write_json
 from lpsmd.ensemble.replicas import INPUT_NAME, STRUCTURES, Plan, StructureRecord
 from lpsmd.inputs import find_lammps_input
-from lpsmd.structure import Structure, lammps_data
 from lpsmd.study import Study, file_sha256
+
+if TYPE_CHECKING:
+    from lpsmd.structure import Structure
 
 STUDY_RECORD = "study.json"
 DRIVER_LOCK = "driver.lock"
@@ -74,6 +76,8 @@ def claim(study: Study, output: Path) -> Plan:
     EnsembleError
         Naming what differs.
     """
+    from lpsmd.structure import lammps_data
+
     structures = [study.structure.build(index) for index in range(study.structure.count)]
     records = [_structure_record(index, structure) for index, structure in enumerate(structures)]
     input_file = output / INPUT_NAME
@@ -200,6 +204,8 @@ def free_bytes(folder: Path) -> int:
 
 
 def _structure_record(index: int, structure: Structure) -> StructureRecord:
+    from lpsmd.structure import lammps_data
+
     text = lammps_data(structure)
     return StructureRecord(
         data_file=f"{STRUCTURES}/structure-{index}.data",
