@@ -208,6 +208,7 @@ def _analyse(study: Study, ensemble: Ensemble, condition: Condition) -> Conditio
         timestep_fs=study.dynamics.timestep_fs,
         drift=study.analysis.drift,
         options=diffusion_options(study.analysis),
+        structures=[outcome.replica.structure for outcome in complete],
     )
     return ConditionReport(condition=condition, outcomes=outcomes, analysis=analysis)
 
