@@ -75,7 +75,7 @@ class ReplicaStatus:
         """The failure after which this replica is not tried again, if there is one."""
         chunk = self.next_chunk(dynamics)
         here = [failure for failure in self.failures if failure.chunk == chunk]
-        if not here or chunk is None:
+        if not here or chunk is None or here[-1].kind.stops_study:  # it goes on once the disk or the file is mended
             return None
         if here[-1].kind.can_pass and len(here) <= retries:
             return None
@@ -108,6 +108,16 @@ class ReplicaStatus:
     def with_failure(self, failure: Failure) -> ReplicaStatus:
         """After a failure."""
         return replace(self, failures=(*self.failures, failure))
+
+    def intact(self, folder: Path) -> ReplicaStatus:
+        """Without the chunks of which a file is missing or has another size than it was recorded with."""
+        return self.without_chunks(
+            {
+                number
+                for number, record in self.chunks.items()
+                if any(file_size(folder / name) != file.bytes for name, file in record.files.items())
+            }
+        )
 
 
 EMPTY = ReplicaStatus(chunks={}, failures=())
@@ -148,6 +158,14 @@ def write_status(folder: Path, status: ReplicaStatus) -> None:
             "failures": [asdict(failure) for failure in status.failures],
         },
     )
+
+
+def file_size(path: Path) -> int:
+    """Size of a file in bytes; -1 where there is none."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return -1
 
 
 def now() -> str:
