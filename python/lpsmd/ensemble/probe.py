@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lpsmd.ensemble.claim import check_before, claim, free_bytes
+from lpsmd.ensemble.claim import check_before, check_claim, claim, free_bytes
 from lpsmd.ensemble.driver import task_of
 from lpsmd.ensemble.engine import workers_of
 from lpsmd.ensemble.files import EnsembleError, read_text
@@ -108,6 +108,7 @@ def probe_study(study: Study, output: Path, *, workers: int | None = None) -> St
         If the study cannot run; if a probe fails, with LAMMPS' words.
     """
     check_before(study, output)
+    check_claim(study, output)
     at_a_time = workers_of(study.executor, workers)
     nodes = study.executor.slurm.nodes if study.executor.slurm else 1
     found = [_estimate(study, condition, at_a_time) for condition in study.conditions]
