@@ -1,6 +1,7 @@
 # make demo   install, build, run the demonstration study, print D with errors
 # make test   lint and all tests but the slow ones
 # make test-all   lint and all tests; a run that was interrupted or failed goes on where it was
+# make test-slurm   tests on a Slurm of their own: root, apt install slurm-wlm munge
 #
 # The virtual environment and the build folder are kept: a second call does only what is new.
 # For a CPU-only torch see README, "Installing".
@@ -13,7 +14,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 SOURCES := $(shell find cpp cmake lammps_inputs python -type f -not -path '*/__pycache__/*') CMakeLists.txt pyproject.toml
 
-.PHONY: help build demo test test-all benchmark lint format clean
+.PHONY: help build demo test test-all test-slurm benchmark lint format clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -46,6 +47,9 @@ test: build lint
 
 test-all: build lint
 	$(BIN)/pytest --resume
+
+test-slurm: build
+	$(BIN)/pytest tests/slurm -rs
 
 benchmark: build
 	$(BIN)/pytest tests/benchmarks --benchmark-only

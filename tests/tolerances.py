@@ -145,6 +145,11 @@ COVERAGE_SMALL_68 = 0.115
 COVERAGE_SMALL_95 = 0.054
 # t^0.8 of 8 replicas or more: 4 % are taken for diffusion, plus three binomial standard errors of 60 ensembles.
 SUBDIFFUSION_TAKEN_FOR_DIFFUSION = 0.12
+# Replicas in structures that differ as much as they do, taken as independent: their 95 % interval holds 60 to 88 %.
+NESTED_TAKEN_AS_INDEPENDENT_95 = 0.9
+# At a target error, what the interval at the stop must hold, and how often half way foretells the number at the stop.
+STOP_COVERAGE_95_RANGE = (0.93, 0.97)
+STOP_FORESEEN = 0.9
 # Ordinary least squares claims 95 % and holds the truth in fewer than 30 % of cases.
 OLS_COVERAGE_95 = 0.5
 

@@ -7,7 +7,7 @@
     study.diffusion("results")["nequip_pbe-900K"].D_cm2_per_s
 
 Importing the package is cheap: LAMMPS imports `lpsmd.plugin` at every start. Heavy modules (numpy, torch) come
-with the parts that need them: `lpsmd.analysis`, `lpsmd.models`, `lpsmd.study`, `lpsmd.ensemble`.
+with the parts that need them: `lpsmd.analysis`, `lpsmd.models`, `lpsmd.structure`.
 """
 
 from __future__ import annotations

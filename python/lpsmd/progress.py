@@ -40,13 +40,14 @@ class _Lines:
 
     def __init__(self) -> None:
         self._next_line = time.monotonic() + _LINE_S
-        self._ended = 0
+        self._ended: int | None = None
         self._of = 0
 
     def progress(self, status: StudyStatus) -> None:
         """Say how the whole stands, not too often."""
         self._of = status.replicas
-        self._ended = status.complete + status.failed
+        if self._ended is None:  # later, `finished` counts: a record may be there before its replica is told of
+            self._ended = status.complete + status.failed
         if time.monotonic() >= self._next_line:
             self._next_line = time.monotonic() + _LINE_S
             _log.info("%s", headline(status))
@@ -56,7 +57,7 @@ class _Lines:
 
     def finished(self, outcome: ReplicaOutcome) -> None:
         """Say how a replica ended."""
-        self._ended += 1
+        self._ended = (self._ended or 0) + 1
         count = f"[{self._ended}/{self._of}]" if self._of else f"[{self._ended}]"
         if outcome.complete and outcome.thermo is not None:
             _log.info("%s %s: %.1f ms/step", count, outcome.replica.name, outcome.thermo.ms_per_step)

@@ -156,6 +156,7 @@ def results(report: StudyReport) -> dict[str, Any]:
 
 def print_report(report: StudyReport, console: Console) -> None:
     """Print the table, the comparisons, and what went wrong."""
+    from rich.markup import escape
     from rich.table import Table
 
     study = report.study
@@ -166,7 +167,7 @@ def print_report(report: StudyReport, console: Console) -> None:
         f"{_temperatures(study)}, replicas of {study.dynamics.production_ps:g} ps"
     )
     # No lines between columns: the table then fits a terminal of 80 columns.
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False, collapse_padding=True)
+    table = Table(title=escape(title), title_justify="left", box=None, pad_edge=False, collapse_padding=True)
     for header in ("model", "functional"):
         table.add_column(header, no_wrap=True)
     for header in ("D (95 %)\n1e-5 cm²/s", "fit\nps"):
@@ -191,7 +192,7 @@ def print_report(report: StudyReport, console: Console) -> None:
         if len(report.short_of_replicas) < len(report.conditions)
         else "results.json"
     )
-    console.print(f"{written} in {report.ensemble.output}", highlight=False, soft_wrap=True)
+    console.print(f"{written} in {report.ensemble.output}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _analyse(study: Study, ensemble: Ensemble, condition: Condition) -> ConditionReport:
@@ -207,6 +208,7 @@ def _analyse(study: Study, ensemble: Ensemble, condition: Condition) -> Conditio
         timestep_fs=study.dynamics.timestep_fs,
         drift=study.analysis.drift,
         options=diffusion_options(study.analysis),
+        structures=[outcome.replica.structure for outcome in complete],
     )
     return ConditionReport(condition=condition, outcomes=outcomes, analysis=analysis)
 

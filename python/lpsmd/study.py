@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from lpsmd.errors import LpsmdError
-from lpsmd.structure import Structure, li6ps5cl, read_structure
 
 if TYPE_CHECKING:
     from lpsmd.analysis import Diffusion
     from lpsmd.ensemble import StudyStatus
     from lpsmd.report import StudyReport
+    from lpsmd.structure import Structure
 
 #: Seeds that LAMMPS takes everywhere: its Marsaglia generator stops at 900000000.
 MAX_SEED = 900_000_000
@@ -46,6 +46,9 @@ class GeneratedStructure:
 
     def build(self, index: int) -> Structure:
         """Make cell number `index`."""
+        # Here and not above: `lpsmd status` must not pay for numpy.
+        from lpsmd.structure import li6ps5cl
+
         return li6ps5cl(a_A=self.a_A, supercell=self.supercell, inversion=self.inversion, seed=self.seed + index)
 
 
@@ -59,6 +62,8 @@ class StructureFile:
 
     def build(self, index: int) -> Structure:
         """Read the cell; there is but number 0."""
+        from lpsmd.structure import read_structure
+
         return read_structure(self.file)
 
 

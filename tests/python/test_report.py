@@ -49,8 +49,7 @@ def test_the_table_says_d_with_error_window_and_verdict(folder: Path) -> None:
 
 def test_progress_is_plain_lines_where_there_is_no_terminal(folder: Path) -> None:
     lines = (folder / "stderr").read_text().splitlines()
-    assert len(lines) == 4
-    assert all("ms/step" in line for line in lines)
+    assert sum("ms/step" in line for line in lines) == 4
     assert "\x1b" not in "".join(lines)
 
 

@@ -94,7 +94,7 @@ from lpsmd.analysis.msd import (
     mean_squared_displacement,
     stream_mean_squared_displacement,
 )
-from lpsmd.analysis.planning import Plan, plan
+from lpsmd.analysis.planning import Plan, Precision, plan
 from lpsmd.analysis.plots import (
     plot_alpha2,
     plot_arrhenius,
@@ -107,21 +107,25 @@ from lpsmd.analysis.plots import (
     save_msd_plot,
 )
 from lpsmd.analysis.replicas import map_replicas, mean_over_replicas
+from lpsmd.analysis.stopping import Action, Decision, StoppingRule, decide, decision_to_dict
+from lpsmd.analysis.structures import VarianceComponents, variance_components
 from lpsmd.analysis.summary import Summary, summarise, summary_lines, summary_row, summary_to_dict
 from lpsmd.analysis.tables import MSD_COLUMNS, MSD_CSV_COLUMNS, ModelResult, msd_rows, write_csv, write_msd_csv
 from lpsmd.analysis.tensor import DiffusionTensor, diffusion_tensor
 from lpsmd.analysis.trajectory import Trajectory, iterate_dump, read_dump
-from lpsmd.analysis.verdict import Verdict
+from lpsmd.analysis.verdict import Remedy, Verdict
 
 __all__ = [
     "MSD_COLUMNS",
     "MSD_CSV_COLUMNS",
+    "Action",
     "ArrheniusFit",
     "ArrheniusPoint",
     "ArrheniusPrediction",
     "CollectiveDiffusion",
     "CollectiveMsd",
     "Conductivity",
+    "Decision",
     "Diffusion",
     "DiffusionOptions",
     "DiffusionTensor",
@@ -133,10 +137,14 @@ __all__ = [
     "Motion",
     "Msd",
     "Plan",
+    "Precision",
+    "Remedy",
     "ReplicaAnalysis",
     "SlopeFit",
+    "StoppingRule",
     "Summary",
     "Trajectory",
+    "VarianceComponents",
     "Verdict",
     "analyse_replica",
     "analyse_replicas",
@@ -149,6 +157,8 @@ __all__ = [
     "collective_msd",
     "conductivity",
     "conductivity_per_D",
+    "decide",
+    "decision_to_dict",
     "diffusion_coefficient",
     "diffusion_tensor",
     "diffusion_to_dict",
@@ -177,6 +187,7 @@ __all__ = [
     "summary_lines",
     "summary_row",
     "summary_to_dict",
+    "variance_components",
     "window_scan",
     "write_csv",
     "write_msd_csv",

@@ -15,7 +15,7 @@ from lpsmd.analysis.diffusion import D_CM2_PER_S_OF_SLOPE, Diffusion
 from lpsmd.analysis.estimators import jackknife
 from lpsmd.analysis.motion import Motion, describe_motion
 from lpsmd.analysis.msd import Msd
-from lpsmd.analysis.slopes import curve_slope, replica_slopes, window_data
+from lpsmd.analysis.slopes import curve_slope, independent_slopes, window_data
 from lpsmd.analysis.text import format_with_error
 from lpsmd.analysis.verdict import Verdict
 from lpsmd.errors import LpsmdError
@@ -155,7 +155,7 @@ def collective_diffusion(msds: Sequence[Msd], diffusion: Diffusion) -> Collectiv
     The ratio is that of the two means over the same replicas, which are correlated. Its value is jackknifed, the
     bias of order 1/n from the noise of the denominator removed. Its interval is Fieller's (1954,
     doi:10.1111/j.2517-6161.1954.tb00159.x): all ratios H for which the mean of :math:`D_r - H D_{\sigma,r}` is zero
-    within Student's interval.
+    within Student's interval. Where replicas are nested in structures, the means of structures take their place.
 
     The displacements are relative to what the drift of the MSD takes as at rest. That should be the framework: the
     centre of mass of all atoms moves against the ions, and makes the collective coefficient smaller by the squared
@@ -183,8 +183,8 @@ def collective_diffusion(msds: Sequence[Msd], diffusion: Diffusion) -> Collectiv
     curves = np.array([msd.collective_A2 for msd in msds])
     fit = curve_slope(msds, diffusion, curves)
     half = fit.half_interval(diffusion.confidence)
-    tracer = D_CM2_PER_S_OF_SLOPE * replica_slopes(msds, diffusion, np.array([msd.msd_A2 for msd in msds]))
-    collective = D_CM2_PER_S_OF_SLOPE * fit.replicas
+    tracer = D_CM2_PER_S_OF_SLOPE * independent_slopes(msds, diffusion, np.array([msd.msd_A2 for msd in msds]))
+    collective = D_CM2_PER_S_OF_SLOPE * independent_slopes(msds, diffusion, curves)
     ratio, ratio_stderr, interval = ratio_of_means(tracer, collective, diffusion.confidence)
     motion = describe_motion(window_data(msds, diffusion, curves))
     verdict, reason = _judge(diffusion, motion, fit.slope, half)
@@ -193,7 +193,7 @@ def collective_diffusion(msds: Sequence[Msd], diffusion: Diffusion) -> Collectiv
         D_cm2_per_s=D_CM2_PER_S_OF_SLOPE * fit.slope,
         D_stderr_cm2_per_s=None if fit.stderr is None else D_CM2_PER_S_OF_SLOPE * fit.stderr,
         D_half_interval_cm2_per_s=None if half is None else D_CM2_PER_S_OF_SLOPE * half,
-        D_replicas_cm2_per_s=tuple(float(value) for value in collective),
+        D_replicas_cm2_per_s=tuple(float(value) for value in D_CM2_PER_S_OF_SLOPE * fit.replicas),
         haven_ratio=ratio,
         haven_ratio_stderr=ratio_stderr,
         haven_ratio_interval=interval,

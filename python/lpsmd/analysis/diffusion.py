@@ -24,9 +24,10 @@ from lpsmd.analysis.framework import (
 from lpsmd.analysis.motion import Motion, describe_motion
 from lpsmd.analysis.msd import Drift, Msd, mean_squared_displacement
 from lpsmd.analysis.replicas import map_replicas, same_lags
+from lpsmd.analysis.structures import nested_labels, variance_components
 from lpsmd.analysis.text import format_with_error, short, without_nan
 from lpsmd.analysis.trajectory import Trajectory
-from lpsmd.analysis.verdict import Evidence, Verdict, judge
+from lpsmd.analysis.verdict import Evidence, Remedy, Verdict, judge
 from lpsmd.errors import LpsmdError
 
 #: 1 Angstrom^2/ps = 1e-16 cm^2 / 1e-12 s
@@ -147,7 +148,7 @@ class Diffusion:
     species
         Chemical symbol.
     D_cm2_per_s
-        Mean over replicas.
+        Mean over replicas; over the means of structures where replicas are nested in these.
     D_stderr_cm2_per_s
         Its standard error; None where there is none.
     D_half_interval_cm2_per_s
@@ -155,8 +156,9 @@ class Diffusion:
     D_replicas_cm2_per_s
         [n] each replica's.
     error_from
-        ``replicas``: their spread; ``blocks``: one trajectory, the analytic covariance scaled by the spread of
-        its blocks; ``independent ions``: one trajectory too short for blocks, the analytic covariance as it is.
+        ``replicas``: their spread; ``structures``: that of the means of structures; ``blocks``: one trajectory, the
+        analytic covariance scaled by the spread of its blocks; ``independent ions``: one trajectory too short for
+        blocks, the analytic covariance as it is.
     dof
         Degrees of freedom of the standard error; infinite where it is taken as exact.
     confidence
@@ -181,6 +183,13 @@ class Diffusion:
         Whether the framework was looked at.
     options
         How it was fitted and judged.
+    remedy
+        What a verdict that is not ``diffusive`` asks for.
+    structures
+        [n] label of the structure of each replica; None where none were told.
+    D_within_structures_cm2_per_s, D_between_structures_cm2_per_s
+        Standard deviations of D over replicas of one structure and of the true D over structures
+        (`lpsmd.analysis.structures.variance_components`); None where replicas are not nested.
     """
 
     species: str
@@ -203,6 +212,21 @@ class Diffusion:
     reason: str
     framework_checked: bool
     options: DiffusionOptions
+    remedy: Remedy = Remedy.NOTHING
+    structures: tuple[int, ...] | None = None
+    D_within_structures_cm2_per_s: float | None = None
+    D_between_structures_cm2_per_s: float | None = None
+
+    @property
+    def n_structures(self) -> int | None:
+        """Number of structures; None where none were told."""
+        return None if self.structures is None else len(set(self.structures))
+
+    @property
+    def n_independent(self) -> int:
+        """Number of values that the error rests on: structures where replicas are nested in these, else replicas."""
+        labels = nested_labels(self.structures, self.n_replicas)
+        return self.n_replicas if labels is None else int(labels.max()) + 1
 
     @property
     def n_replicas(self) -> int:
@@ -220,7 +244,11 @@ class Diffusion:
         value = format_with_error(self.D_cm2_per_s, self.D_half_interval_cm2_per_s)
         if self.D_half_interval_cm2_per_s is None:
             return f"{value} cm^2/s (no interval, n = {self.n_replicas})"
-        notes = [self.error_from] if self.error_from != "replicas" else []
+        notes = []
+        if self.error_from == "structures":
+            notes.append(f"{self.n_structures} structures")
+        elif self.error_from != "replicas":
+            notes.append(self.error_from)
         if self.options.estimator != "brownian" and self.n_replicas > 1:
             notes.append(self.options.estimator + (", wrong error, for comparison only" if self.is_comparison else ""))
         return f"{value} cm^2/s ({', '.join([f'{100 * self.confidence:g} %', f'n = {self.n_replicas}', *notes])})"
@@ -253,6 +281,7 @@ def analyse_replicas(
     drift: Drift = "framework",
     options: DiffusionOptions | None = None,
     framework: FrameworkOptions | Literal["auto"] | None = "auto",
+    structures: Sequence[int] | None = None,
     read: Callable[..., Trajectory] = read_trajectory,
     processes: int | None = None,
     on_replica: Callable[[int], None] | None = None,
@@ -274,6 +303,8 @@ def analyse_replicas(
     framework
         See `FrameworkOptions`; ``auto`` checks PS4 units where P and S are there; None leaves the check out, and
         the result says so.
+    structures
+        See `diffusion_coefficient`.
     read
         Makes a trajectory of an entry of `replicas`; called with ``species`` (None for all) and ``threads``.
     processes
@@ -287,6 +318,8 @@ def analyse_replicas(
         As from `read_trajectory`, `mean_squared_displacement`, `check_framework`, `diffusion_coefficient`.
     """
     options = options or DiffusionOptions()
+    # Before hours of reading
+    nested_labels(structures, len(replicas))
     one = len(replicas) == 1
 
     def analyse(paths: Any, threads: int) -> tuple[Msd, FrameworkCheck | None, tuple[Msd, ...]]:
@@ -307,7 +340,9 @@ def analyse_replicas(
     _refuse_copies(msds, replicas)
     checks = tuple(check for _, check, _ in found if check is not None)
     frameworks = checks if checks and len(checks) == len(msds) else None
-    diffusion = diffusion_coefficient(msds, options, frameworks=frameworks, blocks=found[0][2] if one else ())
+    diffusion = diffusion_coefficient(
+        msds, options, frameworks=frameworks, blocks=found[0][2] if one else (), structures=structures
+    )
     return ReplicaAnalysis(msds=msds, frameworks=frameworks, diffusion=diffusion)
 
 
@@ -359,12 +394,20 @@ def diffusion_coefficient(
     *,
     frameworks: Sequence[FrameworkCheck] | None = None,
     blocks: Sequence[Msd] = (),
+    structures: Sequence[int] | None = None,
 ) -> Diffusion:
     r"""D from the Einstein relation, the mean over replicas with a Student interval, and a verdict.
 
     Each replica gives :math:`D_r = s_r / 6` with :math:`s_r` the slope of its MSD in the fit window, by fixed
     analytic weights (`lpsmd.analysis.estimators.brownian_fit`); the error is that of the spread over replicas:
     :math:`\bar D \pm t_{n-1} s / \sqrt n`.
+
+    Replicas of fewer structures than replicas are not independent: what their structure does to D they share. Then D
+    is the mean over the means :math:`m_s` of the S structures, each counted once, and the error that of their spread:
+    :math:`\bar m \pm t_{S-1} \, \mathrm{std}(m) / \sqrt S`. With equal numbers of replicas in each structure this
+    is the exact interval of the nested design; with unequal ones the variance is still unbiased and the interval
+    approximate, rather too wide than too narrow (`lpsmd.analysis.structures.structure_means`). One structure for all
+    replicas: the interval is of the D of that structure alone.
 
     One trajectory has no spread. Its error is that of the analytic covariance, for independent ions, times
     the ratio of the spread of its blocks over what the same covariance expects of blocks: so ions that move
@@ -401,6 +444,8 @@ def diffusion_coefficient(
         One for each replica; None if the framework was not looked at, which the reason then says.
     blocks
         For a single trajectory, the MSDs of its successive parts of equal length.
+    structures
+        Label of the structure of each replica, where several replicas share one; None: each has its own.
 
     Raises
     ------
@@ -413,14 +458,15 @@ def diffusion_coefficient(
     if frameworks is not None and len(frameworks) != len(msds):
         raise LpsmdError(f"found {len(frameworks)} framework checks for {len(msds)} replicas, one for each is needed")
     first = msds[0]
-    data, fit, motion = _choose_window(msds, blocks, options)
+    data, fit, motion = _choose_window(msds, blocks, options, structures)
     slope = fit.slope
     half = fit.half_interval(options.confidence)
-    mean = data.rows.mean(axis=0)
+    mean = data.independent_rows.mean(axis=0)
     offset = float(brownian_line_weights(data.lags, data.n_frames)[0] @ mean)
-    error_from = "replicas" if len(msds) > 1 else "blocks" if _usable(blocks) else "independent ions"
+    error_from = _error_from(data, blocks)
+    within, between = _components(data, fit)
     n_hops = len(msds) * first.n_atoms * max(0.0, slope) * first.duration_ps / options.hop_distance_A**2
-    verdict, reason = judge(
+    verdict, reason, remedy = judge(
         Evidence(
             slope=slope,
             slope_half_interval=half,
@@ -458,6 +504,10 @@ def diffusion_coefficient(
         reason=reason,
         framework_checked=frameworks is not None,
         options=options,
+        remedy=remedy,
+        structures=None if structures is None else tuple(int(label) for label in structures),
+        D_within_structures_cm2_per_s=within,
+        D_between_structures_cm2_per_s=between,
     )
 
 
@@ -466,17 +516,23 @@ def diffusion_to_dict(diffusion: Diffusion) -> dict[str, Any]:
     values: dict[str, Any] = asdict(diffusion)
     values["D_replicas_cm2_per_s"] = list(diffusion.D_replicas_cm2_per_s)
     values["verdict"] = str(diffusion.verdict)
+    values["remedy"] = str(diffusion.remedy)
     values["n_replicas"] = diffusion.n_replicas
+    values["n_structures"] = diffusion.n_structures
     values["text"] = str(diffusion)
     return without_nan(values)
 
 
 def window_scan(
-    msds: Sequence[Msd], options: DiffusionOptions | None = None, *, n_starts: int = 24
+    msds: Sequence[Msd],
+    options: DiffusionOptions | None = None,
+    *,
+    n_starts: int = 24,
+    structures: Sequence[int] | None = None,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """D against the start of the fit window, its end kept: flat where the motion is diffusive.
 
-    Starts from which too few lags are left are passed over.
+    Starts from which too few lags are left are passed over. Structures are those of `diffusion_coefficient`.
 
     Returns
     -------
@@ -497,7 +553,7 @@ def window_scan(
     for start in np.linspace(earliest, 0.7 * end, n_starts):
         if not all(_can_be_fitted(msd, float(start), end) for msd in msds):
             continue
-        data = fit_data(msds, float(start), end)
+        data = fit_data(msds, float(start), end, structures=structures)
         fit = fit_slope(data)
         starts.append(float(data.time_ps[0]))
         values.append(fit.slope)
@@ -521,7 +577,7 @@ def _refuse_copies(msds: Sequence[Msd], replicas: Sequence[Any]) -> None:
 
 
 def _choose_window(
-    msds: Sequence[Msd], blocks: Sequence[Msd], options: DiffusionOptions
+    msds: Sequence[Msd], blocks: Sequence[Msd], options: DiffusionOptions, structures: Sequence[int] | None
 ) -> tuple[FitData, SlopeFit, Motion]:
     """The earliest window whose motion is straight, else within the margin of it, else the first of all."""
     tried: list[tuple[FitData, SlopeFit, Motion]] = []
@@ -529,7 +585,7 @@ def _choose_window(
     for start, end in options.windows_ps(msds[0].duration_ps):
         if tried and not _can_be_fitted(msds[0], start, end):
             break
-        data = fit_data(msds, start, end)
+        data = fit_data(msds, start, end, structures=structures)
         if len(msds) > 1:
             covariance = None
             fit = fit_slope(data, options.estimator, confidence=options.confidence)
@@ -549,7 +605,9 @@ def _choose_window(
     return (usable or tried)[0]
 
 
-def fit_data(msds: Sequence[Msd], start_ps: float, end_ps: float) -> FitData:
+def fit_data(
+    msds: Sequence[Msd], start_ps: float, end_ps: float, *, structures: Sequence[int] | None = None
+) -> FitData:
     """At most 16 lags of the window, evenly spread, of every replica."""
     first = msds[0]
     window = _window(first, start_ps, end_ps)
@@ -564,7 +622,22 @@ def fit_data(msds: Sequence[Msd], start_ps: float, end_ps: float) -> FitData:
         lags=frames[chosen],
         rows=np.array([msd.msd_A2[chosen] for msd in msds]),
         n_frames=first.n_frames,
+        structures=nested_labels(structures, len(msds)),
     )
+
+
+def _error_from(data: FitData, blocks: Sequence[Msd]) -> str:
+    if len(data.rows) > 1:
+        return "replicas" if data.structures is None else "structures"
+    return "blocks" if _usable(blocks) else "independent ions"
+
+
+def _components(data: FitData, fit: SlopeFit) -> tuple[float | None, float | None]:
+    """Standard deviations of D within and between structures, in cm^2/s."""
+    if data.structures is None:
+        return None, None
+    found = variance_components(fit.replicas, data.structures)
+    return D_CM2_PER_S_OF_SLOPE * found.within, D_CM2_PER_S_OF_SLOPE * found.between
 
 
 def _inside(msd: Msd, start_ps: float, end_ps: float) -> NDArray[np.bool_]:

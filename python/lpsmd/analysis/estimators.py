@@ -1,7 +1,7 @@
 """Slopes of mean squared displacements with their errors: one default, and the others to hold it against.
 
-Every estimator takes the MSDs of independent replicas at the lags of a fit window, ``rows [n, M]`` over
-``time_ps [M]``, and returns a `SlopeFit`.
+Every estimator takes the MSDs of replicas at the lags of a fit window, ``rows [n, M]`` over ``time_ps [M]``, and
+returns a `SlopeFit`. Replicas are independent, or nested in structures that are.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from lpsmd.analysis.covariance import brownian_line_weights, line_weights
+from lpsmd.analysis.structures import structure_means
 from lpsmd.errors import LpsmdError
 
 Estimator = Literal["brownian", "gls", "wls-ice", "bootstrap", "ols"]
@@ -38,12 +39,20 @@ class FitData:
         [n, M] MSD of each replica.
     n_frames
         Frames of each replica.
+    structures
+        [n] the structure of each replica, see `lpsmd.analysis.structures.nested_labels`; None where not nested.
     """
 
     time_ps: NDArray[np.float64]
     lags: NDArray[np.int64]
     rows: NDArray[np.float64]
     n_frames: int
+    structures: NDArray[np.int64] | None = None
+
+    @property
+    def independent_rows(self) -> NDArray[np.float64]:
+        """[S, M] the mean MSD of each structure where replicas are nested in structures, else the rows."""
+        return structure_means(self.rows, self.structures)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,10 +118,11 @@ def brownian_fit(data: FitData, confidence: float = 0.95) -> SlopeFit:
     The weights are those of generalised least squares under the covariance of a Brownian MSD
     (`lpsmd.analysis.covariance`). They are fixed beforehand, so the slope is unbiased wherever the MSD is
     straight, whatever the true covariance; that enters through the spread over replicas alone:
-    :math:`\bar s \pm t_{n-1} \, \mathrm{std}(s) / \sqrt n`.
+    :math:`\bar s \pm t_{n-1} \, \mathrm{std}(s) / \sqrt n`. Where replicas are nested in S structures, the
+    same of the S means of structures (`lpsmd.analysis.structures.structure_means`).
     """
     per_frame = brownian_line_weights(data.lags, data.n_frames)[1]
-    return _from_replicas(data.rows @ per_frame * frames_per_ps(data))
+    return _from_replicas(data.rows @ per_frame * frames_per_ps(data), data.structures)
 
 
 def gls_fit(data: FitData, confidence: float = 0.95) -> SlopeFit:
@@ -127,14 +137,16 @@ def gls_fit(data: FitData, confidence: float = 0.95) -> SlopeFit:
     Raises
     ------
     LpsmdError
-        If the replicas are not more than three times the lags.
+        If the replicas, or the structures that they are nested in, are not more than three times the lags.
     """
     _require_replicas(data, "gls")
-    n = len(data.rows)
+    rows = data.independent_rows
+    n = len(rows)
     base = brownian_fit(data)
-    residuals = data.rows @ _residual_basis(data.time_ps)
+    residuals = rows @ _residual_basis(data.time_ps)
     design = np.column_stack([np.ones(n), residuals])
-    solution, squares, rank, _ = np.linalg.lstsq(design, base.replicas, rcond=None)
+    slopes = structure_means(base.replicas, data.structures)
+    solution, squares, rank, _ = np.linalg.lstsq(design, slopes, rcond=None)
     dof = n - int(rank)
     variance = float(squares[0]) / dof if len(squares) else 0.0
     at_zero = np.linalg.inv(design.T @ design)[0, 0]
@@ -150,11 +162,11 @@ def wls_ice_fit(data: FitData, confidence: float = 0.95) -> SlopeFit:
     Raises
     ------
     LpsmdError
-        If the replicas are not more than three times the lags.
+        If the replicas, or the structures that they are nested in, are not more than three times the lags.
     """
     _require_replicas(data, "wls-ice")
-    weights = line_weights(data.time_ps, np.diag(data.rows.var(axis=0, ddof=1)))[1]
-    return _from_replicas(data.rows @ weights)
+    weights = line_weights(data.time_ps, np.diag(data.independent_rows.var(axis=0, ddof=1)))[1]
+    return _from_replicas(data.rows @ weights, data.structures)
 
 
 def ols_fit(data: FitData, confidence: float = 0.95) -> SlopeFit:
@@ -174,14 +186,17 @@ def bootstrap_fit(data: FitData, confidence: float = 0.95) -> SlopeFit:
     Raises
     ------
     LpsmdError
-        If there are fewer than three replicas.
+        If there are fewer than three replicas, or structures that they are nested in.
     """
     base = brownian_fit(data)
-    n = len(base.replicas)
-    if n < 3:
-        raise LpsmdError(f"estimator 'bootstrap': found {n} replicas, at least 3 are needed: use estimator 'brownian'")
+    slopes = structure_means(base.replicas, data.structures)
+    if len(slopes) < 3:
+        raise LpsmdError(
+            f"estimator 'bootstrap': found {len(slopes)} {_units(data)}, at least 3 are needed: "
+            "use estimator 'brownian'"
+        )
     found = stats.bootstrap(
-        (base.replicas,), np.mean, confidence_level=confidence, n_resamples=2000, rng=np.random.default_rng(1)
+        (slopes,), np.mean, confidence_level=confidence, n_resamples=2000, rng=np.random.default_rng(1)
     )
     low, high = (float(limit) for limit in found.confidence_interval)
     return SlopeFit(
@@ -229,18 +244,24 @@ def jackknife(
 
 def _require_replicas(data: FitData, estimator: str) -> None:
     """Refuse too few replicas for their own covariance to be of use."""
-    n, m = data.rows.shape
+    n, m = data.independent_rows.shape
     if n <= REPLICAS_PER_LAG * m:
         raise LpsmdError(
-            f"estimator '{estimator}': found {n} replicas for {m} lags, more than {REPLICAS_PER_LAG} for each lag are "
-            f"needed, {REPLICAS_PER_LAG * m + 1}: run more replicas, or use estimator 'brownian'"
+            f"estimator '{estimator}': found {n} {_units(data)} for {m} lags, more than {REPLICAS_PER_LAG} for each "
+            f"lag are needed, {REPLICAS_PER_LAG * m + 1}: run more {_units(data)}, or use estimator 'brownian'"
         )
 
 
-def _from_replicas(slopes: NDArray[np.float64]) -> SlopeFit:
-    n = len(slopes)
-    stderr = float(slopes.std(ddof=1)) / math.sqrt(n) if n > 1 else None
-    return SlopeFit(slope=float(slopes.mean()), stderr=stderr, dof=max(1, n - 1), replicas=slopes)
+def _units(data: FitData) -> str:
+    """What is independent."""
+    return "replicas" if data.structures is None else "structures"
+
+
+def _from_replicas(slopes: NDArray[np.float64], structures: NDArray[np.int64] | None = None) -> SlopeFit:
+    independent = structure_means(slopes, structures)
+    n = len(independent)
+    stderr = float(independent.std(ddof=1)) / math.sqrt(n) if n > 1 else None
+    return SlopeFit(slope=float(independent.mean()), stderr=stderr, dof=max(1, n - 1), replicas=slopes)
 
 
 def frames_per_ps(data: FitData) -> float:

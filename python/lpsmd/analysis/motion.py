@@ -88,6 +88,12 @@ class Motion:
         )
 
     @property
+    def is_as_sharp_as_can_be(self) -> bool:
+        """The interval of the exponent with a free offset is below its own approximation: replicas add nothing."""
+        half = self.straightness_half_interval
+        return half is None or half <= _FIRST_ORDER
+
+    @property
     def exponent_text(self) -> str:
         """``local exponent 0.98 +- 0.05``."""
         return _text("local exponent", self.exponent, self.exponent_half_interval)
@@ -122,7 +128,7 @@ def describe_motion(
 
     def interval(statistic: Callable[[NDArray[np.float64]], NDArray[np.float64]]) -> tuple[float, float | None]:
         if covariance is None:
-            return jackknife(data.rows, statistic, MOTION_CONFIDENCE)
+            return jackknife(data.independent_rows, statistic, MOTION_CONFIDENCE)
         quantile = float(stats.t.ppf(0.5 + MOTION_CONFIDENCE / 2.0, dof))
         return _propagate(data.rows.mean(axis=0), statistic, covariance, quantile)
 
@@ -136,7 +142,7 @@ def describe_motion(
         straightness=straightness,
         straightness_half_interval=straightness_half,
         quality=_quality(data) if covariance is None else _single_quality(data, covariance, dof),
-        dof=dof if covariance is not None else max(1, len(data.rows) - 1),
+        dof=dof if covariance is not None else max(1, len(data.independent_rows) - 1),
     )
 
 
@@ -195,15 +201,16 @@ def _quality(data: FitData) -> float:
     The noise is that which the fitted offset stands for. Replicas give the scale of the covariance (ions need
     not be independent), and the test is Fisher's F.
     """
-    n, m = data.rows.shape
+    rows = data.independent_rows
+    n, m = rows.shape
     if m < 3 or n < 2:
         return math.nan
-    mean = data.rows.mean(axis=0)
+    mean = rows.mean(axis=0)
     offset, slope = brownian_line_weights(data.lags, data.n_frames) @ mean
     if slope <= 0.0:
         return 0.0
     covariance = brownian_covariance(data.lags, data.n_frames, noise=max(0.0, 0.5 * offset / slope))
-    white = _white_residuals(data, covariance)
+    white = _white_residuals(data, rows, covariance)
     whole = n * float((white.mean(axis=0) ** 2).sum())
     spread = float(((white - white.mean(axis=0)) ** 2).sum()) / (n - 1)
     if spread <= 0.0:
@@ -216,17 +223,17 @@ def _single_quality(data: FitData, covariance: NDArray[np.float64], dof: float) 
     m = len(data.lags)
     if m < 3 or not covariance.any():
         return math.nan
-    whole = float((_white_residuals(data, covariance) ** 2).sum())
+    whole = float((_white_residuals(data, data.rows, covariance) ** 2).sum())
     if math.isinf(dof):
         return float(stats.chi2.sf(whole, m - 2))
     return float(stats.f.sf(whole / (m - 2), m - 2, dof))
 
 
-def _white_residuals(data: FitData, covariance: NDArray[np.float64]) -> NDArray[np.float64]:
-    """[n, M] what straight lines leave, as independent numbers of variance one under the covariance."""
+def _white_residuals(data: FitData, rows: NDArray[np.float64], covariance: NDArray[np.float64]) -> NDArray[np.float64]:
+    """[n, M] what straight lines leave of rows [n, M], as independent numbers of variance one under the covariance."""
     x = data.lags.astype(np.float64)
     fit = np.stack([np.ones_like(x), x]).T @ line_weights(x, covariance)
-    residuals = data.rows - data.rows @ fit.T
+    residuals = rows - rows @ fit.T
     white: NDArray[np.float64] = np.linalg.solve(np.linalg.cholesky(covariance), residuals.T).T
     return white
 

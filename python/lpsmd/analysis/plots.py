@@ -80,7 +80,7 @@ def plot_exponent(result: ModelResult, *, ax: Axes | None = None) -> Axes:
         Where to draw; a new pyplot figure if None.
     """
     ax = _axes(ax)
-    mean, _ = mean_over_replicas(result.msds)
+    mean, _ = mean_over_replicas(result.msds, structures=result.diffusion.structures)
     times, exponents = local_exponent(result.msds[0].time_ps, mean)
     for level, name in ((1.0, "diffusive"), (0.0, "caged")):
         ax.axhline(level, color="0.55", linewidth=0.8, linestyle=(0, (4, 3)), zorder=0)
@@ -132,7 +132,7 @@ def plot_window(result: ModelResult, *, ax: Axes | None = None) -> Axes:
     ax = _axes(ax)
     found = result.diffusion
     power, unit = _scale(found.D_cm2_per_s)
-    starts, values, errors = window_scan(result.msds, found.options)
+    starts, values, errors = window_scan(result.msds, found.options, structures=found.structures)
     ax.plot(starts, values * power, color=_COLOUR, marker="o", markersize=3.5, linewidth=1.4, label="D(start)")
     if np.isfinite(errors).any():
         low, high = (values - errors) * power, (values + errors) * power
@@ -362,7 +362,7 @@ def _draw_msd(ax: Axes, results: Sequence[ModelResult]) -> None:
     colours = _assign([result.architecture or result.label for result in results], _COLOURS)
     styles = _assign([result.functional or "" for result in results], _STYLES)
     for result, colour, style in zip(results, colours, styles, strict=True):
-        mean, stderr = mean_over_replicas(result.msds)
+        mean, stderr = mean_over_replicas(result.msds, structures=result.diffusion.structures)
         time_ps = result.msds[0].time_ps
         ax.plot(time_ps, mean, color=colour, linestyle=style, linewidth=1.8, label=_legend(result))
         if stderr is not None:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpsmd.analysis.msd import Msd
+from lpsmd.analysis.structures import nested_labels, structure_means
 from lpsmd.analysis.text import short
 from lpsmd.errors import LpsmdError
 
@@ -44,17 +45,20 @@ def same_lags(msds: Sequence[Msd]) -> None:
 
 
 def mean_over_replicas(
-    msds: Sequence[Msd], curve: str = "msd_A2"
+    msds: Sequence[Msd], curve: str = "msd_A2", *, structures: Sequence[int] | None = None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
     """Mean over replicas of the MSD, or of another field [L], and its standard error, None for a single replica.
+
+    Replicas nested in structures count as the means of these, see `lpsmd.analysis.structures.structure_means`.
 
     Raises
     ------
     LpsmdError
-        If the replicas differ in lags.
+        If the replicas differ in lags, or there is not one label for each.
     """
     same_lags(msds)
-    values = np.array([getattr(msd, curve) for msd in msds])
+    labels = nested_labels(structures, len(msds))
+    values = structure_means(np.array([getattr(msd, curve) for msd in msds]), labels)
     if len(values) < 2:
         return values[0], None
     return values.mean(axis=0), values.std(axis=0, ddof=1) / np.sqrt(len(values))

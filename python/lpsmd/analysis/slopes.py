@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from lpsmd.analysis.diffusion import Diffusion, fit_data
 from lpsmd.analysis.estimators import FitData, SlopeFit, brownian_fit
 from lpsmd.analysis.msd import Msd
+from lpsmd.analysis.structures import nested_labels, structure_means
 from lpsmd.errors import LpsmdError
 
 
@@ -26,7 +27,7 @@ def window_data(msds: Sequence[Msd], diffusion: Diffusion, curves: NDArray[np.fl
         raise LpsmdError(
             f"found {len(msds)} MSDs for a coefficient of {diffusion.n_replicas} replicas, the same ones are needed"
         )
-    data = fit_data(msds, diffusion.fit_start_ps, diffusion.fit_end_ps)
+    data = fit_data(msds, diffusion.fit_start_ps, diffusion.fit_end_ps, structures=diffusion.structures)
     chosen = np.searchsorted(msds[0].time_ps, data.time_ps)
     return replace(data, rows=curves[:, chosen])
 
@@ -40,6 +41,7 @@ def curve_slope(msds: Sequence[Msd], diffusion: Diffusion, curves: NDArray[np.fl
     return brownian_fit(window_data(msds, diffusion, curves))
 
 
-def replica_slopes(msds: Sequence[Msd], diffusion: Diffusion, curves: NDArray[np.float64]) -> NDArray[np.float64]:
-    """[n] the slope over time of each curve [n, L], by the same weights."""
-    return curve_slope(msds, diffusion, curves).replicas
+def independent_slopes(msds: Sequence[Msd], diffusion: Diffusion, curves: NDArray[np.float64]) -> NDArray[np.float64]:
+    """[n] the slope over time of each curve [n, L], by the same weights; [S] means of structures where nested."""
+    labels = nested_labels(diffusion.structures, len(msds))
+    return structure_means(curve_slope(msds, diffusion, curves).replicas, labels)

@@ -60,8 +60,8 @@ class ModelResult:
     functional: str | None = None
 
 
-def msd_rows(msds: Sequence[Msd]) -> Iterator[dict[str, Cell]]:
-    """One row for each lag of an ensemble, keys as in `MSD_COLUMNS`.
+def msd_rows(msds: Sequence[Msd], *, structures: Sequence[int] | None = None) -> Iterator[dict[str, Cell]]:
+    """One row for each lag of an ensemble, keys as in `MSD_COLUMNS`; structures as in `mean_over_replicas`.
 
     Raises
     ------
@@ -69,11 +69,11 @@ def msd_rows(msds: Sequence[Msd]) -> Iterator[dict[str, Cell]]:
         If the replicas differ in lags.
     """
     first = msds[0]
-    mean, stderr = mean_over_replicas(msds)
-    components = np.mean([msd.components_A2 for msd in msds], axis=0)
+    mean, stderr = mean_over_replicas(msds, structures=structures)
+    components, _ = mean_over_replicas(msds, "components_A2", structures=structures)
     collective, collective_stderr = None, None
     if all(msd.collective_A2 is not None for msd in msds):
-        collective, collective_stderr = mean_over_replicas(msds, "collective_A2")
+        collective, collective_stderr = mean_over_replicas(msds, "collective_A2", structures=structures)
     alpha2 = dict(zip(first.alpha2_time_ps.tolist(), np.mean([msd.alpha2 for msd in msds], axis=0), strict=True))
     for lag, time_ps in enumerate(first.time_ps.tolist()):
         yield {
@@ -93,7 +93,11 @@ def msd_rows(msds: Sequence[Msd]) -> Iterator[dict[str, Cell]]:
 
 def write_msd_csv(path: str | os.PathLike[str], results: Sequence[ModelResult]) -> None:
     """Write the table of all models, in the order given."""
-    rows = ({"model": result.label, **row} for result in results for row in msd_rows(result.msds))
+    rows = (
+        {"model": result.label, **row}
+        for result in results
+        for row in msd_rows(result.msds, structures=result.diffusion.structures)
+    )
     write_csv(path, MSD_CSV_COLUMNS, rows)
 
 

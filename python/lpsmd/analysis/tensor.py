@@ -14,7 +14,7 @@ from scipy import stats
 from lpsmd.analysis.diffusion import CM2_PER_S_IN_A2_PER_PS, Diffusion
 from lpsmd.analysis.estimators import jackknife
 from lpsmd.analysis.msd import Msd
-from lpsmd.analysis.slopes import replica_slopes
+from lpsmd.analysis.slopes import independent_slopes
 from lpsmd.analysis.verdict import Verdict
 from lpsmd.errors import LpsmdError
 
@@ -115,6 +115,8 @@ def diffusion_tensor(msds: Sequence[Msd], diffusion: Diffusion) -> DiffusionTens
     replicas on. Fewer pool the five variances, :math:`F_{5, 5 (n-1)}`, which takes them as equal: so they are for
     isotropic motion.
 
+    Where replicas are nested in structures, the means of structures take the place of replicas in all of this.
+
     Parameters
     ----------
     msds
@@ -133,7 +135,7 @@ def diffusion_tensor(msds: Sequence[Msd], diffusion: Diffusion) -> DiffusionTens
         )
     curves = np.array([msd.tensor_A2 for msd in msds])
     to_D = 0.5 * CM2_PER_S_IN_A2_PER_PS
-    parts = to_D * np.stack([replica_slopes(msds, diffusion, curves[:, :, a, b]) for a, b in _PAIRS], axis=1)
+    parts = to_D * np.stack([independent_slopes(msds, diffusion, curves[:, :, a, b]) for a, b in _PAIRS], axis=1)
     replicas = _symmetric(parts)
     mean = replicas.mean(axis=0)
     values, vectors = np.linalg.eigh(mean)
@@ -143,7 +145,7 @@ def diffusion_tensor(msds: Sequence[Msd], diffusion: Diffusion) -> DiffusionTens
     probability, test = isotropy_test(replicas)
     ruled_out = probability is not None and probability < 1.0 - diffusion.confidence
     stderr = _standard_error(replicas)
-    student = float(stats.t.ppf(0.5 + diffusion.confidence / 2, max(1, len(msds) - 1)))
+    student = float(stats.t.ppf(0.5 + diffusion.confidence / 2, max(1, len(parts) - 1)))
     along_stderr = _standard_error(along)
     return DiffusionTensor(
         species=diffusion.species,

@@ -117,7 +117,7 @@ def diffusion(
 
     write_out(out, values=values, columns=list(row), rows=[row])
     if msd_out is not None:
-        write_csv(msd_out, MSD_COLUMNS, msd_rows(found.msds))
+        write_csv(msd_out, MSD_COLUMNS, msd_rows(found.msds, structures=found.diffusion.structures))
     if plot is not None:
         result = ModelResult(label=species, msds=found.msds, diffusion=found.diffusion)
         title = species if temperature_K is None else f"{species}, {temperature_K:g} K"
@@ -129,9 +129,9 @@ def _curves(msds: Sequence[Msd], found: Diffusion) -> dict[str, Any]:
     """What the plot shows beside the MSD: the local exponent over time, and D over the start of the window."""
     from lpsmd.analysis import local_exponent, mean_over_replicas, window_scan
 
-    mean, _ = mean_over_replicas(msds)
+    mean, _ = mean_over_replicas(msds, structures=found.structures)
     time_ps, exponent = local_exponent(msds[0].time_ps, mean)
-    start_ps, D, stderr = window_scan(msds, found.options)
+    start_ps, D, stderr = window_scan(msds, found.options, structures=found.structures)
     return {
         "local_exponent": {"time_ps": time_ps.tolist(), "exponent": exponent.tolist()},
         "window_scan": {

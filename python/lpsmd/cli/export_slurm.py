@@ -25,10 +25,10 @@ def export_slurm(study: str, output: Path | None) -> None:
       lpsmd status results
       lpsmd run study.toml -o results --analyse-only
     """
-    from lpsmd.ensemble import default_output
+    from lpsmd.cli.run import folder_of
     from lpsmd.ensemble.slurm_script import write_slurm_script
     from lpsmd.study_file import load_study
 
     parsed = load_study(study)
-    script = write_slurm_script(parsed, output if output is not None else default_output(parsed))
+    script = write_slurm_script(parsed, folder_of(parsed, source=study, output=output))
     click.echo(f"sbatch {script}")

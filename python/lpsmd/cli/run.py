@@ -40,9 +40,9 @@ def run(study: str, output: Path | None, workers: int | None, analyse_only: bool
     r"""Run a study and print D with its error and a verdict.
 
     STUDY.toml names a structure, models, a temperature and lengths; the word demo stands for the study that
-    ships with lpsmd. Each replica of each model runs in LAMMPS, in a folder of its own and with a seed of its
-    own. Then the mean squared displacements give D by the Einstein relation, with a 95 % interval over the
-    replicas.
+    ships with lpsmd, and the folder of a study for that study, which goes on there. Each replica of each model
+    runs in LAMMPS, in a folder of its own and with a seed of its own. Then the mean squared displacements give D
+    by the Einstein relation, with a 95 % interval over the replicas.
 
     \b
       lpsmd run demo                    six shipped models, minutes
@@ -83,7 +83,7 @@ def run(study: str, output: Path | None, workers: int | None, analyse_only: bool
     """
     from rich.console import Console
 
-    from lpsmd.ensemble import default_output, read_ensemble, run_ensemble
+    from lpsmd.ensemble import read_ensemble, run_ensemble
     from lpsmd.progress import watching
     from lpsmd.report import analyse_study, print_report, results, write_results
     from lpsmd.study_file import load_study, study_warnings
@@ -94,7 +94,7 @@ def run(study: str, output: Path | None, workers: int | None, analyse_only: bool
     for ending in (signal.SIGTERM, signal.SIGHUP):  # a closed terminal must not leave LAMMPS running
         signal.signal(ending, _interrupt)
     parsed = load_study(study)
-    folder = output if output is not None else default_output(parsed)
+    folder = folder_of(parsed, source=study, output=output)
     for warning in study_warnings(parsed):
         click.echo(f"warning: {warning}", err=True)
     if dry_run:
@@ -132,6 +132,15 @@ def _dry_run(study: Study, folder: Path, *, workers: int | None, as_json: bool) 
 
     found = probe_study(study, folder, workers=workers)
     click.echo(json.dumps(found.to_dict(), indent=2) if as_json else str(found))
+
+
+def folder_of(study: Study, *, source: str, output: Path | None) -> Path:
+    """Where a study has its results: where it is told to, else in the folder that it was read from, else NAME-HASH."""
+    from lpsmd.ensemble import default_output
+
+    if output is not None:
+        return output
+    return Path(source) if Path(source).is_dir() else default_output(study)
 
 
 def log_to(console: Console) -> None:

@@ -6,8 +6,12 @@ import json
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from lpsmd.ensemble import StudyStatus
 
 
 @click.command()
@@ -37,12 +41,14 @@ def status(folder: Path, as_json: bool, watch: bool) -> None:
             click.echo(json.dumps(found.to_dict(), indent=None if watch else 2))
         else:
             console.print(status_table(found))
-            console.print(_driver_line(found.driver), highlight=False, soft_wrap=True)
+            console.print(_driver_line(found), markup=False, highlight=False, soft_wrap=True)
             for entry in found.conditions:
                 for kind, count in entry.failed.items():
-                    console.print(f"{entry.name}: {count} failed: {kind}", highlight=False, soft_wrap=True)
+                    console.print(
+                        f"{entry.name}: {count} failed: {kind}", markup=False, highlight=False, soft_wrap=True
+                    )
                 if entry.decision:
-                    console.print(f"{entry.name}: {entry.decision}", highlight=False, soft_wrap=True)
+                    console.print(f"{entry.name}: {entry.decision}", markup=False, highlight=False, soft_wrap=True)
         if not watch or found.complete + found.failed >= found.replicas:
             return
         time.sleep(_WATCH_S)
@@ -51,5 +57,11 @@ def status(folder: Path, as_json: bool, watch: bool) -> None:
 _WATCH_S = 5.0
 
 
-def _driver_line(driver: str | None) -> str:
-    return f"run by {driver}" if driver else "no driver runs; `lpsmd run` goes on with what is missing"
+def _driver_line(found: StudyStatus) -> str:
+    if found.driver:
+        return f"run by {found.driver}"
+    if found.complete + found.failed >= found.replicas:
+        return "all replicas have ended"
+    if found.running:
+        return "no driver runs, but replicas do: those of a batch job, or what a driver that was killed left"
+    return f"no driver runs; `lpsmd run {found.output}` goes on with what is missing"

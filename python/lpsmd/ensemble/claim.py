@@ -9,14 +9,16 @@ import shutil
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lpsmd import __version__
 from lpsmd.ensemble.files import EnsembleError, read_json, write_atomically, write_json
 from lpsmd.ensemble.replicas import INPUT_NAME, STRUCTURES, Plan, StructureRecord
 from lpsmd.inputs import find_lammps_input
-from lpsmd.structure import Structure, lammps_data
 from lpsmd.study import Study, file_sha256
+
+if TYPE_CHECKING:
+    from lpsmd.structure import Structure
 
 STUDY_RECORD = "study.json"
 DRIVER_LOCK = "driver.lock"
@@ -74,20 +76,47 @@ def claim(study: Study, output: Path) -> Plan:
     EnsembleError
         Naming what differs.
     """
-    structures = [study.structure.build(index) for index in range(study.structure.count)]
-    records = [_structure_record(index, structure) for index, structure in enumerate(structures)]
-    input_file = output / INPUT_NAME
-    if not input_file.is_file():
-        write_atomically(input_file, find_lammps_input().read_text(encoding="utf-8"))
-    plan = Plan(study=study, output=output, structures=tuple(records), input_sha256=file_sha256(input_file))
+    from lpsmd.structure import lammps_data
+
+    structures = _structures(study)
+    plan = _plan(study, output, structures)
     refuse_another(plan)
+    if not (output / INPUT_NAME).is_file():
+        write_atomically(output / INPUT_NAME, find_lammps_input().read_text(encoding="utf-8"))
     (output / STRUCTURES).mkdir(exist_ok=True)
-    for record, structure in zip(records, structures, strict=True):
+    for record, structure in zip(plan.structures, structures, strict=True):
         path = output / record.data_file
         if not path.is_file() or file_sha256(path) != record.sha256:
             write_atomically(path, lammps_data(structure))
     write_json(output / STUDY_RECORD, _record(plan))
     return plan
+
+
+def check_claim(study: Study, output: Path) -> None:
+    """Refuse what `claim` would, and write nothing.
+
+    Raises
+    ------
+    EnsembleError
+        Naming what differs.
+    """
+    if (output / STUDY_RECORD).is_file():
+        refuse_another(_plan(study, output, _structures(study)))
+
+
+def _structures(study: Study) -> list[Structure]:
+    return [study.structure.build(index) for index in range(study.structure.count)]
+
+
+def _plan(study: Study, output: Path, structures: Sequence[Structure]) -> Plan:
+    """As it would be claimed: a folder goes on with the input that it has."""
+    own = output / INPUT_NAME
+    return Plan(
+        study=study,
+        output=output,
+        structures=tuple(_structure_record(index, structure) for index, structure in enumerate(structures)),
+        input_sha256=file_sha256(own if own.is_file() else find_lammps_input()),
+    )
 
 
 def read_plan(output: Path) -> Plan:
@@ -200,6 +229,8 @@ def free_bytes(folder: Path) -> int:
 
 
 def _structure_record(index: int, structure: Structure) -> StructureRecord:
+    from lpsmd.structure import lammps_data
+
     text = lammps_data(structure)
     return StructureRecord(
         data_file=f"{STRUCTURES}/structure-{index}.data",

@@ -174,6 +174,7 @@ class _Driver:
 
     def run(self, todo: list[Replica]) -> None:
         """Until nothing is left to do."""
+        self._tell()
         for replica in todo:
             self._submit(replica)
         while self.running or self.later:

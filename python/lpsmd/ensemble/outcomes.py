@@ -76,7 +76,7 @@ class Ensemble:
 
 def outcome_of(plan: Plan, replica: Replica) -> ReplicaOutcome:
     """How a replica stands at this moment."""
-    return ReplicaOutcome(plan=plan, replica=replica, status=read_status(replica.directory))
+    return ReplicaOutcome(plan=plan, replica=replica, status=read_status(replica.directory).intact(replica.directory))
 
 
 def outcomes_of(plan: Plan, condition: Condition, count: int) -> list[ReplicaOutcome]:

@@ -22,6 +22,8 @@ from lpsmd.ensemble.worker import RUNNING
 from lpsmd.study import Condition
 
 PROGRESS_NAME = "progress.json"
+#: What the driver writes there of each condition.
+_TOLD = ("D_cm2_per_s", "D_half_interval_cm2_per_s", "verdict", "decision")
 _PS_PER_NS = 1000.0
 _SECONDS_PER_DAY = 86400.0
 
@@ -119,7 +121,9 @@ def survey(plan: Plan, outcomes: dict[Condition, Sequence[ReplicaOutcome]]) -> S
     told = _told(plan.output)
     found, rates = [], []
     for condition, replicas in outcomes.items():
-        running = [o for o in replicas if not o.complete and live_holder(o.replica.lock) is not None]
+        running = [
+            o for o in replicas if not o.complete and o.failure is None and live_holder(o.replica.lock) is not None
+        ]
         entry = _condition(condition, replicas, running, told.get(condition.name, {}))
         found.append(entry)
         if entry.ms_per_step:
@@ -147,9 +151,10 @@ def tell(output: Path, sentences: dict[str, dict[str, Any]]) -> None:
 
 def _told(output: Path) -> dict[str, Any]:
     try:
-        return read_json(output / PROGRESS_NAME)
+        told = read_json(output / PROGRESS_NAME)
     except EnsembleError:
         return {}
+    return {name: {key: values.get(key) for key in _TOLD} for name, values in told.items()}
 
 
 def _condition(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -9,11 +10,13 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lpsmd.ensemble.claim import check_before, claim, free_bytes
+from lpsmd.ensemble.claim import check_before, check_claim, claim, free_bytes
 from lpsmd.ensemble.driver import task_of
 from lpsmd.ensemble.engine import workers_of
-from lpsmd.ensemble.files import EnsembleError
+from lpsmd.ensemble.files import EnsembleError, read_text
+from lpsmd.ensemble.product import last_run
 from lpsmd.ensemble.records import ChunkRecord, read_status
+from lpsmd.ensemble.replicas import Replica
 from lpsmd.ensemble.worker import run_replica
 from lpsmd.progress import duration
 from lpsmd.study import Condition, Dynamics, Study
@@ -24,20 +27,27 @@ _MIN_PROBE_STEPS = 20
 
 @dataclass(frozen=True, kw_only=True)
 class ConditionEstimate:
-    """One model at one temperature: what a step, a chunk and all of its replicas take."""
+    """One model at one temperature: what a step, a chunk, a replica and all of its replicas take.
+
+    `start_s` is what LAMMPS takes for each chunk beside its steps; `disk_bytes` are those of the replicas' folders.
+    """
 
     name: str
     replicas: int
     ms_per_step: float
     start_s: float
     chunk_s: float
+    replica_s: float
     core_hours: float
     disk_bytes: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class StudyEstimate:
-    """A whole study. With a target, of as many replicas as it may come to at the most."""
+    """A whole study. With a target, of as many replicas as it may come to at the most.
+
+    `wall_s` is that of replicas which start in the order of their numbers, as soon as there is room.
+    """
 
     study: str
     output: str
@@ -98,10 +108,10 @@ def probe_study(study: Study, output: Path, *, workers: int | None = None) -> St
         If the study cannot run; if a probe fails, with LAMMPS' words.
     """
     check_before(study, output)
+    check_claim(study, output)
     at_a_time = workers_of(study.executor, workers)
     nodes = study.executor.slurm.nodes if study.executor.slurm else 1
     found = [_estimate(study, condition, at_a_time) for condition in study.conditions]
-    slots = at_a_time * nodes
     return StudyEstimate(
         study=study.name,
         output=str(output),
@@ -110,36 +120,46 @@ def probe_study(study: Study, output: Path, *, workers: int | None = None) -> St
         chunks=study.dynamics.n_chunks + 1,
         workers=at_a_time,
         nodes=nodes,
-        wall_s=sum(entry.core_hours for entry in found) * 3600.0 / slots,
+        wall_s=_wall_s(found, slots=at_a_time * nodes),
         disk_bytes=sum(entry.disk_bytes for entry in found),
         free_bytes=free_bytes(_existing(output)),
         at_most=study.ensemble.target_relative_error is not None,
     )
 
 
+def _wall_s(conditions: Sequence[ConditionEstimate], *, slots: int) -> float:
+    """Until the last replica ends: one replica needs its time, however many slots there are."""
+    order = [
+        entry for index in range(max(e.replicas for e in conditions)) for entry in conditions if index < entry.replicas
+    ]
+    ends = [0.0] * min(slots, len(order))
+    for entry in order:
+        heapq.heapreplace(ends, ends[0] + entry.replica_s)
+    return max(ends)
+
+
 def _estimate(study: Study, condition: Condition, at_a_time: int) -> ConditionEstimate:
     dynamics = study.dynamics
-    chunks = _probe(study, condition, at_a_time)
+    chunks, n_bytes = _probe(study, condition, at_a_time)
     production = [chunk[1] for chunk in chunks]
     ms_per_step = max(chunk.thermo.ms_per_step for chunk in production)
     start_s = max(chunk.wall_s - chunk.steps * chunk.thermo.ms_per_step / 1000.0 for chunk in production)
-    dump, restart = (production[0].files[f"chunk.1.{kind}"].bytes for kind in ("dump.gz", "restart"))
     n_chunks = dynamics.n_chunks + 1
     replica_s = dynamics.total_steps * ms_per_step / 1000.0 + n_chunks * start_s
-    replica_bytes = dynamics.frames * dump // production[0].frames + n_chunks * restart
     return ConditionEstimate(
         name=condition.name,
         replicas=study.ensemble.replicas,
         ms_per_step=ms_per_step,
         start_s=start_s,
         chunk_s=start_s + dynamics.chunk_steps * ms_per_step / 1000.0,
+        replica_s=replica_s,
         core_hours=study.ensemble.replicas * replica_s / 3600.0,
-        disk_bytes=study.ensemble.replicas * replica_bytes,
+        disk_bytes=study.ensemble.replicas * n_bytes,
     )
 
 
-def _probe(study: Study, condition: Condition, at_a_time: int) -> Sequence[dict[int, ChunkRecord]]:
-    """Chunks 0 and 1 of some replicas, cut short, run side by side as they would be."""
+def _probe(study: Study, condition: Condition, at_a_time: int) -> tuple[Sequence[dict[int, ChunkRecord]], int]:
+    """Chunks 0 and 1 of some replicas, cut short, run side by side as they would be; and the bytes of a whole one."""
     short = replace(study, dynamics=_short(study.dynamics), models=(condition.model,))
     with tempfile.TemporaryDirectory(prefix="lpsmd-probe-") as folder:
         plan = claim(short, Path(folder))
@@ -149,7 +169,26 @@ def _probe(study: Study, condition: Condition, at_a_time: int) -> Sequence[dict[
         failures = [end.failure for end in ends if end.failure is not None]
         if failures:
             raise EnsembleError(f"{condition.name}: the probe failed: {failures[0].kind}: {failures[0].reason}")
-        return [dict(read_status(replica.directory).chunks) for replica in replicas]
+        chunks = [dict(read_status(replica.directory).chunks) for replica in replicas]
+        return chunks, _whole_bytes(replicas[0], chunks[0][1], study.dynamics)
+
+
+def _whole_bytes(replica: Replica, record: ChunkRecord, dynamics: Dynamics) -> int:
+    """What a whole replica takes, by its first chunk of production: frames, rows of the log, and what each chunk has.
+
+    The equilibration, which writes no frames, has as many rows as it has dump intervals.
+    """
+    sizes = {path.name: path.stat().st_size for path in replica.directory.iterdir() if path.is_file()}
+    once = sum(size for name, size in sizes.items() if not name.startswith("chunk."))
+    log = read_text(replica.file(record.chunk, "log"))
+    run = last_run(log)
+    assert run is not None  # the chunk was checked
+    row = max(len(line) + 1 for line in log.splitlines() if line.split()[:1] == [f"{run.column('Step')[-1]:.0f}"])
+    dump = sizes.pop(f"chunk.{record.chunk}.dump.gz")
+    chunk = sum(size for name, size in sizes.items() if name.startswith(f"chunk.{record.chunk}.")) - len(run.rows) * row
+    n_chunks = dynamics.n_chunks + 1
+    rows = dynamics.total_steps // dynamics.dump_steps + n_chunks
+    return once + dynamics.frames * dump // record.frames + rows * row + n_chunks * chunk
 
 
 def _short(dynamics: Dynamics) -> Dynamics:

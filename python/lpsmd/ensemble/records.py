@@ -109,6 +109,16 @@ class ReplicaStatus:
         """After a failure."""
         return replace(self, failures=(*self.failures, failure))
 
+    def intact(self, folder: Path) -> ReplicaStatus:
+        """Without the chunks of which a file is missing or has another size than it was recorded with."""
+        return self.without_chunks(
+            {
+                number
+                for number, record in self.chunks.items()
+                if any(file_size(folder / name) != file.bytes for name, file in record.files.items())
+            }
+        )
+
 
 EMPTY = ReplicaStatus(chunks={}, failures=())
 
@@ -148,6 +158,14 @@ def write_status(folder: Path, status: ReplicaStatus) -> None:
             "failures": [asdict(failure) for failure in status.failures],
         },
     )
+
+
+def file_size(path: Path) -> int:
+    """Size of a file in bytes; -1 where there is none."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return -1
 
 
 def now() -> str:

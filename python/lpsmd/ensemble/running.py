@@ -78,6 +78,7 @@ class RunningDiffusion:
             [found[index][0] for index in order],
             diffusion_options(self.plan.study.analysis),
             frameworks=checks if len(checks) == len(order) else None,
+            structures=[self.plan.study.structure_of(index) for index in order],
         )
 
 

@@ -32,6 +32,7 @@ from lpsmd.ensemble.records import (
     FileRecord,
     ReplicaStatus,
     Thermo,
+    file_size,
     host,
     now,
     read_status,
@@ -178,7 +179,7 @@ class _Runner:
         """Make again what has another size than it was recorded with: a cut or missing file."""
         shutil.rmtree(self.folder / RUNNING, ignore_errors=True)
         for chunk, record in list(self.status.chunks.items()):
-            bad = [name for name, file in record.files.items() if _size(self.folder / name) != file.bytes]
+            bad = [name for name, file in record.files.items() if file_size(self.folder / name) != file.bytes]
             if bad:
                 self._forget({chunk}, [self.folder / name for name in bad])
 
@@ -321,7 +322,7 @@ class _Runner:
         dynamics = self.task.dynamics
         names = [f"chunk.{chunk}.{kind}" for kind in _KEPT if (running / f"chunk.{chunk}.{kind}").is_file()]
         files = {
-            name: FileRecord(bytes=_size(running / name), sha256=file_sha256(running / name))
+            name: FileRecord(bytes=file_size(running / name), sha256=file_sha256(running / name))
             for name in names
             if name.endswith(_CHECKED)
         }
@@ -390,13 +391,6 @@ def _fresh(folder: Path, name: str) -> Path:
             fresh.mkdir()
             return fresh
     raise AssertionError
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:
-        return -1
 
 
 def _is_full(folder: Path) -> bool:
