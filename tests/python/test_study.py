@@ -55,7 +55,7 @@ def test_a_study_is_read_and_resolved(tmp_path: Path) -> None:
     assert (dynamics.timestep_fs, dynamics.dump_species) == (2.0, None)
     assert (dynamics.equilibration_steps, dynamics.production_steps) == (50, 200)
     assert (dynamics.dump_steps, dynamics.frames, dynamics.n_chunks) == (10, 21, 2)
-    assert dataclasses.astuple(study.ensemble) == (2, 2, None, 2)
+    assert dataclasses.astuple(study.ensemble) == (2, 2, None, 2, False)
     assert dataclasses.astuple(study.executor) == (None, (), 1, None, None)
     assert study.analysis.species == "Li"
     assert [condition.name for condition in study.conditions] == ["soft_pbe-600K"]
@@ -115,7 +115,7 @@ def test_chunks_are_ten_ps_where_that_fits(
 
 
 def test_a_target_bounds_the_number_of_replicas(tmp_path: Path) -> None:
-    assert dataclasses.astuple(study_of(tmp_path, TARGET).ensemble) == (1000, 16, 0.1, 2)
+    assert dataclasses.astuple(study_of(tmp_path, TARGET).ensemble) == (1000, 16, 0.1, 2, False)
     text = TARGET + "minimum_replicas = 20\nmaximum_replicas = 40\nretries = 0\n"
     assert dataclasses.astuple(study_of(tmp_path, text).ensemble) == (40, 20, 0.1, 0)
 

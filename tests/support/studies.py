@@ -29,8 +29,8 @@ production_ps = 0.4
 chunk_ps = 0.2
 
 [ensemble]
-replicas = 2
 stop_on_broken_framework = false
+replicas = 2
 """
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from lpsmd.ensemble.claim import DRIVER_LOCK, check_before, claim, read_plan
-from lpsmd.ensemble.engine import Engine, parsl_engine, workers_of
+from lpsmd.ensemble.engine import Engine, EngineError, parsl_engine, workers_of
 from lpsmd.ensemble.failures import Failure, FailureKind
 from lpsmd.ensemble.files import EnsembleError
 from lpsmd.ensemble.locks import Held, hold
@@ -27,12 +27,13 @@ from lpsmd.ensemble.replicas import INPUT_NAME, Plan, Replica
 from lpsmd.ensemble.running import RunningDiffusion
 from lpsmd.ensemble.waves import Waves
 from lpsmd.ensemble.worker import ReplicaEnd, ReplicaState, ReplicaTask
-from lpsmd.study import Condition, Study
+from lpsmd.study import Condition, ExecutorSpec, Study
 
 _log = logging.getLogger(__name__)
 
 _TICK_S = 1.0
 _BUSY_AGAIN_S = 5.0
+_ENGINE_STARTS = 3
 #: Of a second, this much goes into reading complete replicas; the rest of the core is left to LAMMPS.
 _READ_S = 0.1
 _TELL_S = 5.0
@@ -87,10 +88,7 @@ def run_ensemble(study: Study, output: Path, *, workers: int | None = None, watc
             for condition, text in waves.decisions.items():
                 watcher.decided(condition, text)
             if todo:
-                with parsl_engine(
-                    study.executor, folder=output / "parsl", workers=workers_of(study.executor, workers)
-                ) as engine:
-                    _Driver(plan, engine, waves, watcher).run(todo)
+                _Driver(plan, waves, watcher).run(todo, study.executor, workers=workers)
             tell(output, _sentences(waves, all_read=True))
             return Ensemble(plan=plan, outcomes=waves.outcomes())
     except OSError as error:
@@ -132,9 +130,8 @@ def run_share(output: Path, *, share: tuple[int, int], workers: int | None, watc
     todo = [replica for replica in waves.todo() if replica in mine]
     if not todo:
         return 0
-    with parsl_engine(here, folder=output / "parsl", workers=workers_of(plan.study.executor, workers)) as engine:
-        driver = _Driver(plan, engine, waves, watcher, alone=False)
-        driver.run(todo)
+    driver = _Driver(plan, waves, watcher, alone=False)
+    driver.run(todo, here, workers=workers)
     return len(driver.paused)
 
 
@@ -162,9 +159,9 @@ class _Driver:
     """One run of a study; not `alone` where others run other shares of it."""
 
     plan: Plan
-    engine: Engine
     waves: Waves
     watcher: Watcher
+    engine: Engine = field(init=False)
     running: dict[Future[ReplicaEnd], Replica] = field(default_factory=dict)
     later: list[tuple[float, Replica]] = field(default_factory=list)
     lost: dict[Replica, int] = field(default_factory=dict)
@@ -172,12 +169,32 @@ class _Driver:
     told_at: float = 0.0
     alone: bool = True
 
-    def run(self, todo: list[Replica]) -> None:
-        """Until nothing is left to do."""
+    def run(self, todo: list[Replica], executor: ExecutorSpec, *, workers: int | None) -> None:
+        """Until nothing is left to do; an engine that comes to an end is started again, some times."""
         self._tell()
+        folder = self.plan.output / "parsl"
+        for starts_left in reversed(range(_ENGINE_STARTS)):
+            with parsl_engine(executor, folder=folder, workers=workers_of(executor, workers)) as engine:
+                self.engine = engine
+                try:
+                    self._run(todo)
+                except EngineError as error:
+                    if not starts_left:
+                        raise EnsembleError(
+                            f"{self.plan.output}: {error}; nothing that was finished is lost: see {folder}, and run the "
+                            "same command again"
+                        ) from error
+                    _log.warning("warning: %s; started again", error)
+                    todo = [*self.running.values(), *(replica for _, replica in self.later)]
+                else:
+                    return
+
+    def _run(self, todo: list[Replica]) -> None:
+        self.running, self.later = {}, []
         for replica in todo:
             self._submit(replica)
         while self.running or self.later:
+            self.engine.check()
             ended, _ = wait(self.running, timeout=_TICK_S, return_when=FIRST_COMPLETED)
             for future in ended:
                 self._look_at(self.running.pop(future), future)

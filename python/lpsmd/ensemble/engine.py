@@ -1,14 +1,16 @@
 """Where replicas run: Parsl's HighThroughputExecutor, on this machine or in jobs of Slurm.
 
 Parsl starts its own programs by name from PATH, which an environment that is not activated does not have: so the
-commands here name this interpreter. On a cluster the nodes must see the same environment, on a shared file system.
+commands here name this interpreter's modules. On a cluster the nodes must see the same environment, on a shared file system.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import shlex
+import shutil
 import sys
 from collections.abc import Iterator
 from concurrent.futures import Future
@@ -16,7 +18,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from lpsmd.ensemble.worker import ReplicaEnd, ReplicaTask, run_replica
-from lpsmd.programs import interpreter_folder
 from lpsmd.study import ExecutorSpec
 
 if TYPE_CHECKING:
@@ -25,6 +26,14 @@ if TYPE_CHECKING:
 #: Managers and workers whose driver was killed end after this long without a sign of it.
 _HEARTBEAT_S = 5
 _LOST_AFTER_S = 30
+#: How often Slurm is asked for its jobs.
+_ASK_SLURM_S = 10
+#: After so many batch jobs in a row that could not start a worker, no more are tried.
+_FAILED_BLOCKS = 4
+
+
+class EngineError(Exception):
+    """The engine itself came to an end; replicas and what they did are untouched."""
 
 
 class Engine(Protocol):
@@ -32,6 +41,9 @@ class Engine(Protocol):
 
     def submit(self, task: ReplicaTask) -> Future[ReplicaEnd]:
         """Put a replica at the end of the queue."""
+
+    def check(self) -> None:
+        """Raise `EngineError` if no replica can come back any more."""
 
 
 @contextlib.contextmanager
@@ -50,13 +62,21 @@ def parsl_engine(executor: ExecutorSpec, *, folder: Path, workers: int) -> Itera
     from parsl.app.python import PythonApp
     from parsl.dataflow.dflow import DataFlowKernel
 
-    kernel = DataFlowKernel(_config(executor, folder=folder, workers=workers))
+    config = _config(executor, folder=folder, workers=workers)
+    kernel = DataFlowKernel(config)
     app = PythonApp(run_replica, data_flow_kernel=kernel)
+    (pool,) = config.executors
 
     class Parsl:
         def submit(self, task: ReplicaTask) -> Future[ReplicaEnd]:
             future: Future[ReplicaEnd] = app(task)
             return future
+
+        def check(self) -> None:
+            if pool.bad_state_is_set:
+                raise EngineError(f"no worker can be started: {pool.executor_exception}")
+            if pool.interchange_proc.poll() is not None:  # Parsl would wait for its results for ever
+                raise EngineError("Parsl's interchange was ended")
 
     try:
         yield Parsl()
@@ -76,9 +96,9 @@ def _config(executor: ExecutorSpec, *, folder: Path, workers: int) -> Config:
     from parsl.config import Config
     from parsl.executors import HighThroughputExecutor
     from parsl.executors.high_throughput.executor import DEFAULT_LAUNCH_CMD
+    from parsl.jobs.error_handlers import windowed_error_handler
 
-    programs = interpreter_folder()
-    python = shlex.quote(sys.executable)
+    pool = f"exec {shlex.quote(sys.executable)} -m parsl.executors.high_throughput.process_worker_pool"
     return Config(
         executors=[
             HighThroughputExecutor(
@@ -89,9 +109,11 @@ def _config(executor: ExecutorSpec, *, folder: Path, workers: int) -> Config:
                 available_accelerators=_accelerators(executor),
                 heartbeat_period=_HEARTBEAT_S,
                 heartbeat_threshold=_LOST_AFTER_S,
-                launch_cmd=f"{python} {shlex.quote(str(programs))}/{DEFAULT_LAUNCH_CMD}",
-                interchange_launch_cmd=[sys.executable, str(programs / "interchange.py")],
+                launch_cmd=DEFAULT_LAUNCH_CMD.replace("process_worker_pool.py", pool),
+                interchange_launch_cmd=_interchange(),
                 provider=_provider(executor),
+                # Parsl's default gives all tasks up with the first job that ends before its workers are there.
+                block_error_handler=functools.partial(windowed_error_handler, threshold=_FAILED_BLOCKS),
             )
         ],
         run_dir=str(folder),
@@ -104,6 +126,14 @@ def _config(executor: ExecutorSpec, *, folder: Path, workers: int) -> Config:
     )
 
 
+def _interchange() -> list[str]:
+    """Out of the reach of a Ctrl-C at the terminal, which the driver handles; and not for longer than the driver."""
+    command = [sys.executable, "-m", "parsl.executors.high_throughput.interchange"]
+    if shutil.which("setsid") and shutil.which("setpriv"):  # util-linux
+        command = ["setsid", "setpriv", "--pdeathsig", "TERM", *command]
+    return command
+
+
 def _accelerators(executor: ExecutorSpec) -> list[str]:
     """A device for each worker; Parsl sets CUDA_VISIBLE_DEVICES by it."""
     gpus = list(map(str, range(executor.slurm.gpus_per_node))) if executor.slurm else list(executor.gpus)
@@ -111,12 +141,21 @@ def _accelerators(executor: ExecutorSpec) -> list[str]:
 
 
 def _provider(executor: ExecutorSpec) -> Any:
+    from parsl.launchers import SimpleLauncher
     from parsl.providers import LocalProvider, SlurmProvider
 
     slurm = executor.slurm
     if slurm is None:
-        return LocalProvider(init_blocks=1, min_blocks=1, max_blocks=1)
-    return SlurmProvider(
+        return LocalProvider(init_blocks=1, min_blocks=0, max_blocks=1)
+
+    class QuickSlurmProvider(SlurmProvider):
+        """Parsl's own asks once a minute, and waits as long before it replaces a job that has ended."""
+
+        @property
+        def status_polling_interval(self) -> int:
+            return _ASK_SLURM_S
+
+    return QuickSlurmProvider(
         partition=slurm.partition,
         account=slurm.account,
         walltime=slurm.walltime,
@@ -125,6 +164,7 @@ def _provider(executor: ExecutorSpec) -> Any:
         init_blocks=slurm.nodes,
         max_blocks=slurm.nodes,
         exclusive=False,
+        launcher=SimpleLauncher(),
         worker_init=slurm.prologue,
         scheduler_options="\n".join(f"#SBATCH {option}" for option in slurm.options),
     )

@@ -130,7 +130,7 @@ class _Paused(Exception):  # noqa: N818 (not an error)
 
 
 class _LockLost(Exception):  # noqa: N818 (not an error)
-    """This process slept for so long that another one took the replica over: nothing here is its own now."""
+    """The process slept for so long that another one took the replica over: nothing here is its own now."""
 
 
 class _Runner:
