@@ -117,7 +117,7 @@ def test_chunks_are_ten_ps_where_that_fits(
 def test_a_target_bounds_the_number_of_replicas(tmp_path: Path) -> None:
     assert dataclasses.astuple(study_of(tmp_path, TARGET).ensemble) == (1000, 16, 0.1, 2, False)
     text = TARGET + "minimum_replicas = 20\nmaximum_replicas = 40\nretries = 0\n"
-    assert dataclasses.astuple(study_of(tmp_path, text).ensemble) == (40, 20, 0.1, 0)
+    assert dataclasses.astuple(study_of(tmp_path, text).ensemble) == (40, 20, 0.1, 0, False)
 
 
 def test_gpus_may_be_numbers_or_names(tmp_path: Path) -> None:

@@ -181,8 +181,8 @@ class _Driver:
                 except EngineError as error:
                     if not starts_left:
                         raise EnsembleError(
-                            f"{self.plan.output}: {error}; nothing that was finished is lost: see {folder}, and run the "
-                            "same command again"
+                            f"{self.plan.output}: {error}; nothing that was finished is lost: see {folder}, and run "
+                            "the same command again"
                         ) from error
                     _log.warning("warning: %s; started again", error)
                     todo = [*self.running.values(), *(replica for _, replica in self.later)]

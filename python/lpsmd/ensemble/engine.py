@@ -1,7 +1,8 @@
 """Where replicas run: Parsl's HighThroughputExecutor, on this machine or in jobs of Slurm.
 
 Parsl starts its own programs by name from PATH, which an environment that is not activated does not have: so the
-commands here name this interpreter's modules. On a cluster the nodes must see the same environment, on a shared file system.
+commands here name this interpreter's modules. On a cluster the nodes must see
+the same environment, on a shared file system.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from lpsmd.study import ExecutorSpec
 
 if TYPE_CHECKING:
     from parsl.config import Config
+    from parsl.executors import HighThroughputExecutor
 
 #: Managers and workers whose driver was killed end after this long without a sign of it.
 _HEARTBEAT_S = 5
@@ -62,10 +64,9 @@ def parsl_engine(executor: ExecutorSpec, *, folder: Path, workers: int) -> Itera
     from parsl.app.python import PythonApp
     from parsl.dataflow.dflow import DataFlowKernel
 
-    config = _config(executor, folder=folder, workers=workers)
-    kernel = DataFlowKernel(config)
+    pool = _pool(executor, workers=workers)
+    kernel = DataFlowKernel(_config(pool, folder=folder))
     app = PythonApp(run_replica, data_flow_kernel=kernel)
-    (pool,) = config.executors
 
     class Parsl:
         def submit(self, task: ReplicaTask) -> Future[ReplicaEnd]:
@@ -75,7 +76,9 @@ def parsl_engine(executor: ExecutorSpec, *, folder: Path, workers: int) -> Itera
         def check(self) -> None:
             if pool.bad_state_is_set:
                 raise EngineError(f"no worker can be started: {pool.executor_exception}")
-            if pool.interchange_proc.poll() is not None:  # Parsl would wait for its results for ever
+            if (
+                pool.interchange_proc is None or pool.interchange_proc.poll() is not None
+            ):  # Parsl would wait for its results for ever
                 raise EngineError("Parsl's interchange was ended")
 
     try:
@@ -92,30 +95,11 @@ def workers_of(executor: ExecutorSpec, asked: int | None = None) -> int:
     return gpus * executor.replicas_per_gpu or len(os.sched_getaffinity(0))
 
 
-def _config(executor: ExecutorSpec, *, folder: Path, workers: int) -> Config:
+def _config(pool: HighThroughputExecutor, *, folder: Path) -> Config:
     from parsl.config import Config
-    from parsl.executors import HighThroughputExecutor
-    from parsl.executors.high_throughput.executor import DEFAULT_LAUNCH_CMD
-    from parsl.jobs.error_handlers import windowed_error_handler
 
-    pool = f"exec {shlex.quote(sys.executable)} -m parsl.executors.high_throughput.process_worker_pool"
     return Config(
-        executors=[
-            HighThroughputExecutor(
-                label="replicas",
-                address=None if executor.slurm else "127.0.0.1",
-                max_workers_per_node=workers,
-                cores_per_worker=1e-6,  # the number of workers is ours to choose
-                available_accelerators=_accelerators(executor),
-                heartbeat_period=_HEARTBEAT_S,
-                heartbeat_threshold=_LOST_AFTER_S,
-                launch_cmd=DEFAULT_LAUNCH_CMD.replace("process_worker_pool.py", pool),
-                interchange_launch_cmd=_interchange(),
-                provider=_provider(executor),
-                # Parsl's default gives all tasks up with the first job that ends before its workers are there.
-                block_error_handler=functools.partial(windowed_error_handler, threshold=_FAILED_BLOCKS),
-            )
-        ],
+        executors=[pool],
         run_dir=str(folder),
         strategy="simple",
         strategy_period=1,
@@ -123,6 +107,28 @@ def _config(executor: ExecutorSpec, *, folder: Path, workers: int) -> Config:
         usage_tracking=0,
         retries=0,
         garbage_collect=True,
+    )
+
+
+def _pool(executor: ExecutorSpec, *, workers: int) -> HighThroughputExecutor:
+    from parsl.executors import HighThroughputExecutor
+    from parsl.executors.high_throughput.executor import DEFAULT_LAUNCH_CMD
+    from parsl.jobs.error_handlers import windowed_error_handler
+
+    command = f"exec {shlex.quote(sys.executable)} -m parsl.executors.high_throughput.process_worker_pool"
+    return HighThroughputExecutor(
+        label="replicas",
+        address=None if executor.slurm else "127.0.0.1",
+        max_workers_per_node=workers,
+        cores_per_worker=1e-6,  # the number of workers is ours to choose
+        available_accelerators=_accelerators(executor),
+        heartbeat_period=_HEARTBEAT_S,
+        heartbeat_threshold=_LOST_AFTER_S,
+        launch_cmd=DEFAULT_LAUNCH_CMD.replace("process_worker_pool.py", command),
+        interchange_launch_cmd=_interchange(),
+        provider=_provider(executor),
+        # Parsl's default gives all tasks up with the first job that ends before its workers are there.
+        block_error_handler=functools.partial(windowed_error_handler, threshold=_FAILED_BLOCKS),
     )
 
 
