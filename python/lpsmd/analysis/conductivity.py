@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import constants, stats
+from scipy import constants
 
 from lpsmd.analysis.diffusion import D_CM2_PER_S_OF_SLOPE, Diffusion
+from lpsmd.analysis.distributions import student_half_interval
 from lpsmd.analysis.estimators import jackknife
 from lpsmd.analysis.motion import Motion, describe_motion
 from lpsmd.analysis.msd import Msd
@@ -316,7 +317,7 @@ def ratio_of_means(
     x, y = float(above.mean()), float(below.mean())
     if n < 2:
         return (x / y if y else math.nan), None, None
-    t = float(stats.t.ppf(0.5 + confidence / 2.0, n - 1))
+    t = student_half_interval(confidence, n - 1)
     rows = np.stack([above, below], axis=1)
 
     def ratio(means: NDArray[np.float64]) -> NDArray[np.float64]:
