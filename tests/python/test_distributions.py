@@ -8,8 +8,9 @@ import sys
 
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import constants, stats
 
+from lpsmd.analysis.constants import BOLTZMANN_J_PER_K, ELEMENTARY_CHARGE_C
 from lpsmd.analysis.distributions import (
     chi_squared_tail,
     fisher_quantile,
@@ -44,11 +45,16 @@ def test_chi_squared(dof: float) -> None:
     np.testing.assert_allclose(tails, stats.chi2.sf(VALUES, dof), rtol=ALGEBRA_RELATIVE)
 
 
+def test_constants() -> None:
+    assert constants.Boltzmann == BOLTZMANN_J_PER_K
+    assert constants.elementary_charge == ELEMENTARY_CHARGE_C
+
+
 def test_a_worker_imports_nothing_that_is_slow() -> None:
-    """Every worker pays for what a replica needs: neither torch, nor matplotlib, nor scipy.stats."""
+    """Every worker pays for what a replica needs: neither torch, nor matplotlib, nor scipy."""
     code = (
         "import sys; import lpsmd.ensemble.worker, lpsmd.analysis.trajectory, lpsmd.analysis.framework; "
-        "print(*{'torch', 'matplotlib', 'scipy.stats', 'MDAnalysis', 'pydantic', 'parsl'}.intersection(sys.modules))"
+        "print(*{'torch', 'matplotlib', 'scipy', 'MDAnalysis', 'pydantic', 'parsl'}.intersection(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []

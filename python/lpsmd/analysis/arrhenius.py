@@ -12,14 +12,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import constants
 
+from lpsmd.analysis.constants import BOLTZMANN_EV_PER_K
 from lpsmd.analysis.diffusion import Diffusion
 from lpsmd.analysis.distributions import chi_squared_tail, fisher_tail, student_half_interval
 from lpsmd.analysis.verdict import Verdict
 from lpsmd.errors import LpsmdError
-
-BOLTZMANN_EV_PER_K = constants.Boltzmann / constants.elementary_charge
 
 #: A straight line this improbable is not believed.
 _IMPROBABLE = 0.01
