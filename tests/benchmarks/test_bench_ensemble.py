@@ -1,7 +1,7 @@
 """Six models times 300 replicas of the reference protocol's length: what the driver and `lpsmd status` cost.
 
-LAMMPS really runs two of the 1,800 replicas, the first one and the last one; the others are copies of the first, written
-by the functions that workers write with (`support.scale.finished_study`).
+LAMMPS really runs two of the 1,800 replicas, the first one and the last one; the others are copies of the first,
+written by the functions that workers write with (`support.scale.finished_study`).
 """
 
 from __future__ import annotations
