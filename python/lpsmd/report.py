@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from lpsmd.ensemble import Ensemble, ReplicaOutcome
 from lpsmd.ensemble.claim import versions
 from lpsmd.ensemble.files import read_text, write_atomically
-from lpsmd.ensemble.running import diffusion_options
+from lpsmd.ensemble.running import diffusion_options, give_buffers_back
 from lpsmd.study import Condition, ModelSpec, Study
 
 if TYPE_CHECKING:
@@ -126,6 +126,7 @@ def analyse_study(study: Study, ensemble: Ensemble) -> StudyReport:
     lpsmd.errors.LpsmdError
         If a trajectory cannot be used; the text names the file and the frame.
     """
+    give_buffers_back()
     found = tuple(_analyse(study, ensemble, condition) for condition in study.conditions)
     return StudyReport(study=study, ensemble=ensemble, conditions=found, comparisons=tuple(_compare(found)))
 

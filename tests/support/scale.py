@@ -136,13 +136,12 @@ def measure(folder: Path, *, replicas: int, workers: int, replica_s: float) -> M
     study, output = write_study(folder, text), folder / "out"
     command = [sys.executable, str(DRIVER), str(study), str(output), str(workers), "report"]
     all_MB = 0.0
-    with (folder / "log").open("w") as log:
-        child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
+    printed, log = folder / "printed", folder / "log"
+    with printed.open("w") as out, log.open("w") as err, subprocess.Popen(command, stdout=out, stderr=err) as child:
         while child.poll() is None:
             all_MB = max(all_MB, sum(map(memory_MB, families(str(output), but=wrapper.name))))
             time.sleep(_SAMPLE_S)
-    assert child.returncode == 0, (folder / "log").read_text()
-    assert child.stdout is not None
+    assert child.returncode == 0, log.read_text()
     outcomes = read_ensemble(output).outcomes
     assert all(outcome.complete and not outcome.status.failures for outcome in outcomes)
     return Measured(
@@ -150,7 +149,7 @@ def measure(folder: Path, *, replicas: int, workers: int, replica_s: float) -> M
         workers=workers,
         lmp_s=sum(outcome.status.wall_s for outcome in outcomes),
         all_MB=all_MB,
-        **json.loads(child.stdout.read()),
+        **json.loads(printed.read_text()),
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import time
 from collections import deque
 from dataclasses import dataclass, field, replace
@@ -14,6 +16,10 @@ from lpsmd.study import AnalysisSpec, Condition
 if TYPE_CHECKING:
     from lpsmd.analysis import Diffusion, DiffusionOptions, FrameworkCheck, Msd
 
+#: Buffers of trajectories are larger than this, what is kept of them is smaller.
+_LARGE_BYTES = 262_144
+_M_MMAP_THRESHOLD = -3  # malloc.h
+
 
 @dataclass
 class RunningDiffusion:
@@ -23,6 +29,9 @@ class RunningDiffusion:
     _waiting: deque[ReplicaOutcome] = field(default_factory=deque)
     _found: dict[Condition, dict[int, tuple[Msd, FrameworkCheck | None]]] = field(default_factory=dict)
     _last: dict[Condition, tuple[int, Diffusion | None]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        give_buffers_back()
 
     def add(self, outcome: ReplicaOutcome) -> None:
         """Put a complete replica into the queue."""
@@ -82,6 +91,16 @@ class RunningDiffusion:
             frameworks=checks if len(checks) == len(order) else None,
             structures=[self.plan.study.structure_of(index) for index in order],
         )
+
+
+def give_buffers_back() -> None:
+    """Have the C library return large buffers to the system as soon as they are freed.
+
+    By default it learns to keep them. Then the curves that are kept of thousands of replicas come to lie between what
+    was freed, and hold all of it: 450 MB in the place of 150 for 1,800 replicas of 1,400 frames.
+    """
+    with contextlib.suppress(AttributeError):  # a C library without it
+        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES)
 
 
 def diffusion_options(analysis: AnalysisSpec) -> DiffusionOptions:
