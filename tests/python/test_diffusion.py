@@ -104,7 +104,6 @@ def test_the_curves_alone_give_the_same_coefficient_and_share_their_lags() -> No
     curves = [first, *(msd.curve(first) for msd in msds[1:])]
     assert diffusion_to_dict(diffusion_coefficient(curves)) == diffusion_to_dict(diffusion_coefficient(msds))
     assert all(curve.time_ps is first.time_ps for curve in curves)
-    assert not any(np.shares_memory(curve.msd_A2, msd.msd_A2) for curve, msd in zip(curves, msds, strict=True))
     assert all(len(curve.components_A2) == 0 for curve in curves)
     longer = msd_of(np.arange(301.0))
     assert longer.curve(first).time_ps.tolist() == longer.time_ps.tolist()

@@ -95,11 +95,9 @@ class Msd:
             Of the same lags: shares them.
         """
         shared = like is not None and np.array_equal(like.time_ps, self.time_ps)
-        # Copies fill the gaps that reading left in memory; the originals would keep them apart.
         return replace(
             self,
-            time_ps=like.time_ps if like is not None and shared else self.time_ps.copy(),
-            msd_A2=self.msd_A2.copy(),
+            time_ps=like.time_ps if like is not None and shared else self.time_ps,
             components_A2=np.empty((0, 3)),
             counts=np.empty(0, dtype=np.int64),
             tensor_A2=np.empty((0, 3, 3)),
