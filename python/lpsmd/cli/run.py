@@ -74,6 +74,7 @@ def run(study: str, output: Path | None, workers: int | None, analyse_only: bool
       msd.csv        mean squared displacements, per model and lag
       msd.png        the same as a plot
       diffusion_MODEL.png  MSD, local exponent, D against fit window, spread of replicas
+      arrhenius_MODEL.png  ln D against 1/T, where the study has several temperatures
       MODEL-TEMPERATURE/replica-NNN-HASH/   input, log, trajectory and state of each chunk of each replica
       study.json, progress.json  the study as it was resolved, with versions and hashes; how it stands
 
