@@ -34,7 +34,7 @@ class FunctionalComparison:
             verdict += ", but not both are diffusive"
         if found.ratio is None or found.ratio_half_width is None:
             return f"{self.label}: D({other}) and D({base}) {verdict}"
-        pairs = "" if found.paired_structures is None else f", {found.paired_structures} structures of both"
+        pairs = "" if found.paired_structures is None else f", over {found.paired_structures} shared structures"
         return (
             f"{self.label}: D({other}) / D({base}) = {found.ratio:.2f} +- {found.ratio_half_width:.2f} "
             f"(95 %{pairs}): they {verdict}"

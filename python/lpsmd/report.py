@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import re
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 _GPA_PER_BAR = 1e-4
 #: Failed replicas that are printed one by one.
 _SHOWN = 5
+#: Columns, where no terminal tells.
+_WIDTH = 120
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -51,9 +54,9 @@ class ConditionReport:
         return math.fsum(values) / len(values) if values else None
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class StudyReport:
-    """Everything that a study found."""
+    """Everything that a study found; shown as the table of `print_report`."""
 
     study: Study
     ensemble: Ensemble
@@ -69,6 +72,14 @@ class StudyReport:
     def short_of_replicas(self) -> tuple[ConditionReport, ...]:
         """What has fewer complete replicas than the study's minimum, and so no D."""
         return tuple(entry for entry in self.conditions if entry.analysis is None)
+
+    def __repr__(self) -> str:
+        """What `lpsmd run` prints, so that a notebook shows that and not every array."""
+        from rich.console import Console
+
+        text = io.StringIO()
+        print_report(self, Console(file=text, width=_WIDTH))
+        return text.getvalue().rstrip()
 
 
 def analyse_study(study: Study, ensemble: Ensemble) -> StudyReport:

@@ -120,7 +120,9 @@ def test_functionals_are_compared_at_each_temperature(study: Study) -> None:
     }
     found = list(compare_functionals(study, diffusions))
     assert [entry.label for entry in found] == ["lj, 500 K", "lj, 600 K", "lj, 800 K"]
-    assert str(found[0]).startswith("lj, 500 K: D(HSE06) / D(PBE) = 2.00 +- 0.00 (95 %, 2 structures of both): they ")
+    assert str(found[0]).startswith(
+        "lj, 500 K: D(HSE06) / D(PBE) = 2.00 +- 0.00 (95 %, over 2 shared structures): they "
+    )
     values = found[2].to_dict()
     assert (values["temperature_K"], values["base"], values["other"]) == (800.0, "PBE", "HSE06")
     assert (values["ratio"], values["paired_structures"]) == (2.0, 2)
