@@ -92,6 +92,8 @@ def run(study: str, output: Path | None, workers: int | None, analyse_only: bool
     from lpsmd.report import analyse_study, print_report, results, write_results
     from lpsmd.study_file import load_study, study_warnings
 
+    if dry_run and analyse_only:
+        raise click.UsageError("found --dry-run and --analyse-only, needed one of them")
     # Progress and messages go to stderr, what was asked for to stdout.
     messages = Console(stderr=True)
     log_to(messages)

@@ -50,5 +50,6 @@ def work(folder: Path, share: tuple[int, int], workers: int | None) -> None:
     with stoppable(folder), watching() as watcher:
         paused = run_share(folder, share=share, workers=workers, watcher=watcher)
     if paused:
-        click.echo(f"no time is left for another chunk: {paused} replicas go on in the next job", err=True)
+        go_on = "1 replica goes on" if paused == 1 else f"{paused} replicas go on"
+        click.echo(f"no time is left for another chunk: {go_on} in the next job", err=True)
         sys.exit(TRY_AGAIN)

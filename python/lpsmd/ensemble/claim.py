@@ -147,8 +147,10 @@ def read_plan(output: Path) -> Plan:
             input_sha256=record["input_sha256"],
         )
     except (KeyError, TypeError, ValueError) as error:
+        version = record.get("versions", {}).get("lpsmd", "of another version")
         raise EnsembleError(
-            f"{path}: found a record of another version of lpsmd ({error!r}); run the study again"
+            f"{path}: found a record of lpsmd {version}, which lpsmd {__version__} does not read ({error!r}); use that "
+            "version, or run the study again with another --output"
         ) from error
 
 
