@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from lpsmd.across_conditions import ActivationEnergy, FunctionalComparison, activation_energies, compare_functionals
-from lpsmd.ensemble import Ensemble, ReplicaOutcome
+from lpsmd.ensemble import Ensemble, FailureKind, ReplicaOutcome
 from lpsmd.ensemble.claim import versions
 from lpsmd.ensemble.files import read_text, write_atomically
 from lpsmd.ensemble.running import diffusion_options
@@ -255,9 +255,10 @@ def _warnings(report: StudyReport) -> Iterator[str]:
         physical = Counter(str(o.failure.kind) for o in failed if o.failure and o.failure.kind.is_physical)
         if physical:
             kinds = ", ".join(f"{count} {kind}" for kind, count in physical.items())
+            bias = "D is that of the survivors, and biased if those that failed moved otherwise; "
             yield (
-                f"warning: {label}: {sum(physical.values())} {of_all} failed by their own motion ({kinds}): D is that "
-                "of the survivors, and biased if those that failed moved otherwise; the model does not hold here"
+                f"warning: {label}: {sum(physical.values())} {of_all} failed by their own motion ({kinds}): "
+                f"{bias if entry.analysis else ''}the model does not hold here"
             )
         if len(failed) > sum(physical.values()):
             yield f"warning: {label}: {len(failed) - sum(physical.values())} {of_all} failed for other reasons"
@@ -265,8 +266,8 @@ def _warnings(report: StudyReport) -> Iterator[str]:
             yield f"  replica {outcome.replica.index}: {outcome.reason} (see {outcome.replica.directory})"
         if len(failed) > _SHOWN:
             yield f"  and {len(failed) - _SHOWN} more, in results.json"
-        if failed and failed[0].failure and failed[0].failure.tail:
-            yield "\n".join(f"    | {line}" for line in failed[0].failure.tail.splitlines())
+        if failed and failed[0].failure and failed[0].failure.kind is not FailureKind.FRAMEWORK:
+            yield from (f"    | {line}" for line in failed[0].failure.tail.splitlines())
 
 
 def _entry_dict(report: StudyReport, entry: ConditionReport) -> dict[str, Any]:

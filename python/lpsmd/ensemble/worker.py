@@ -368,6 +368,7 @@ class _Runner:
                 place = _fresh(self.folder, "failed")
                 running.rename(place / RUNNING)
                 kept = place.name
+                reason = reason.replace(str(running), f"{kept}/{RUNNING}")
         return ChunkError(
             Failure(chunk=chunk, kind=kind, reason=reason, tail=tail_of(said), kept=kept, host=host(), time=now())
         )
