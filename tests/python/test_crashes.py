@@ -65,5 +65,5 @@ def assert_nothing_is_left(study: Study) -> None:
     while (left := study.processes()) and time.monotonic() < end:
         time.sleep(0.2)
     assert left == []
-    names = {path.name for path in study.output.glob("*/replica-*/*")}
-    assert {name for name in names if name == "running" or name.startswith((".", "tmp")) or name.endswith("~")} == set()
+    names = {path.name for path in (*study.output.glob("*"), *study.output.glob("*/replica-*/*"))}
+    assert [name for name in names if name in ("running", "lock", "driver.lock") or name.endswith(".part")] == []

@@ -61,12 +61,20 @@ def parsl_engine(executor: ExecutorSpec, *, folder: Path, workers: int) -> Itera
         For Parsl's own logs.
     workers
         Replicas at a time on a node.
+
+    Raises
+    ------
+    EngineError
+        If it does not start.
     """
     from parsl.app.python import PythonApp
     from parsl.dataflow.dflow import DataFlowKernel
 
     pool = _pool(executor, workers=workers)
-    kernel = DataFlowKernel(_config(pool, folder=folder))
+    try:
+        kernel = DataFlowKernel(_config(pool, folder=folder))
+    except Exception as error:  # of no class of its own
+        raise EngineError(f"Parsl could not be started: {error}") from error
     app = PythonApp(run_replica, data_flow_kernel=kernel)
 
     class Parsl:
