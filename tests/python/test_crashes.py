@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import signal
 import time
 from collections import Counter
 from pathlib import Path
@@ -16,6 +17,7 @@ from support.studies import STUDY, study_file
 
 _SEED = 20261126
 _ORPHANS_END_S = 60.0
+_END_S = 30.0
 #: A chunk may be killed again and again: it needs as many retries as there may be kills.
 _LONG_ENOUGH = (
     STUDY.replace("replicas = 2", "replicas = 4\nretries = 100")
@@ -24,22 +26,41 @@ _LONG_ENOUGH = (
 )
 
 
+@pytest.fixture(scope="module")
+def calm(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    """A study that nobody disturbs."""
+    folder = tmp_path_factory.mktemp("calm")
+    study = Study(study_file(folder, _LONG_ENOUGH), folder / "out")
+    study.run()
+    return study
+
+
 @pytest.mark.parametrize(
     "kills", [pytest.param(8, id="8-kills"), pytest.param(50, id="50-kills", marks=pytest.mark.slow)]
 )
-def test_a_study_whose_processes_are_killed_ends_with_the_same_bits(kills: int, tmp_path: Path) -> None:
-    file = study_file(tmp_path, _LONG_ENOUGH)
-    calm = Study(file, tmp_path / "calm")
-    calm.run()
+def test_a_study_whose_processes_are_killed_ends_with_the_same_bits(kills: int, calm: Study, tmp_path: Path) -> None:
     dice = random.Random(_SEED)
     victims = roles(dice)
     done: Counter[str] = Counter()
     while done.total() < kills:  # a study that came to its end too soon is followed by another
-        study = Study(file, tmp_path / f"killed-{done.total()}")
+        study = Study(calm.file, tmp_path / f"killed-{done.total()}")
         done += study.run_through(kills - done.total(), victims, dice)
         assert_same(study.output, calm.output)
         assert_nothing_is_left(study)
     print("killed:", dict(done))
+
+
+def test_a_signal_ends_a_study_at_once_and_it_goes_on(calm: Study, tmp_path: Path) -> None:
+    study = Study(calm.file, tmp_path / "stopped")
+    for number in (signal.SIGTERM, signal.SIGINT):
+        with study.driver() as driver:
+            study.wait_for("lmp", driver)
+            driver.send_signal(number)
+            assert driver.wait(_END_S) == 130
+        assert study.processes() == []
+        assert "stopped; run the same command again to go on" in study.log.read_text()
+    study.run()
+    assert_same(study.output, calm.output)
 
 
 def assert_same(killed: Path, calm: Path) -> None:

@@ -29,6 +29,7 @@ class Study:
     """A study in its folder, as `lpsmd run` carries it."""
 
     def __init__(self, file: Path, output: Path) -> None:
+        self.file = file
         self.output = output
         self.log = output.with_suffix(".log")
         self.command = [sys.executable, "-m", "lpsmd", "run", str(file), "--output", str(output), "--workers", "2"]
@@ -84,6 +85,12 @@ class Study:
                     return [role]
             time.sleep(_LOOK_S)
         return []
+
+    def wait_for(self, role: str, driver: psutil.Popen) -> None:
+        """Until someone with this role is there."""
+        while role not in self._who(driver):
+            assert driver.poll() is None, self.log.read_text()
+            time.sleep(_LOOK_S)
 
     def _who(self, driver: psutil.Popen) -> dict[str, list[psutil.Process]]:
         found: dict[str, list[psutil.Process]] = {"driver": [driver]}
