@@ -21,6 +21,7 @@ class FailureKind(StrEnum):
     DISK = "disk full"
     STORAGE = "storage"
     MODEL = "model changed"
+    INPUT = "input changed"
     PROGRAM = "LAMMPS not started"
     NODE = "node lost"
     LAMMPS = "LAMMPS error"
@@ -34,7 +35,13 @@ class FailureKind(StrEnum):
     @property
     def stops_study(self) -> bool:
         """Whether every other replica would meet the same. A person mends it, and then nothing has failed."""
-        return self in (FailureKind.DISK, FailureKind.STORAGE, FailureKind.MODEL, FailureKind.PROGRAM)
+        return self in (
+            FailureKind.DISK,
+            FailureKind.STORAGE,
+            FailureKind.MODEL,
+            FailureKind.INPUT,
+            FailureKind.PROGRAM,
+        )
 
     @property
     def is_physical(self) -> bool:
@@ -55,24 +62,41 @@ class Failure:
     time: str
 
 
-# What LAMMPS, torch, the C++ library and the system say, the most telling first.
+# What LAMMPS, torch, the C++ library, Slurm and the system say, the most telling first.
 _SIGNS = (
     (FailureKind.DISK, r"No space left on device|[Dd]isk quota exceeded|File too large"),
     (FailureKind.STORAGE, r"Read-only file system|Permission denied|Stale file handle|Input/output error"),
-    (FailureKind.MEMORY, r"out of memory|bad_alloc|[Cc]annot allocate memory|Failed to allocate|Failed to reallocate"),
+    (
+        FailureKind.MEMORY,
+        r"out of memory|bad_alloc|[Cc]annot allocate memory|Failed to allocate|Failed to reallocate|oom.kill"
+        r"|_STATUS_ALLOC_FAILED",
+    ),
+    (FailureKind.NODE, r"uncorrectable ECC error|unspecified launch failure|devices? is/are busy or unavailable"),
     (FailureKind.LOST_ATOMS, r"Lost atoms|Out of range atoms"),
-    (FailureKind.UNSTABLE, r"not finite numbers|[Nn]on-numeric|too many neighbors|Simulation box .* (lost|collapsed)"),
+    (
+        FailureKind.UNSTABLE,
+        r"not (?:a )?finite number|[Nn]on-numeric|denser than the model allows|Too many neighbor bins"
+        r"|Domain too large for neighbor bins|tilted box too far|box dimension due to fix",
+    ),
+    (
+        FailureKind.PROGRAM,
+        r"error while loading shared libraries|command not found|cannot execute|Unrecognized pair style 'lpsmd'",
+    ),
 )
 
 
 def classify(*, said: str, exit_code: int) -> tuple[FailureKind, str] | None:
     """The kind of a failed run and a line that says so, from what was printed and how it ended.
 
-    None where neither tells: then the product decides.
+    None where neither tells: then the product decides. What others around LAMMPS print counts only where it failed
+    without a word of its own.
     """
-    error = re.search(r"^.*\bERROR\b.*$", said, flags=re.MULTILINE)
+    error = re.search(r"^ERROR\b.*$", said, flags=re.MULTILINE)
+    if error is None and exit_code == 0:
+        return None
+    told = said[error.start() :] if error else said
     for kind, sign in _SIGNS:
-        found = re.search(rf"^.*(?:{sign}).*$", said, flags=re.MULTILINE)
+        found = re.search(rf"^.*(?:{sign}).*$", told, flags=re.MULTILINE)
         if found:
             return kind, (error or found).group(0).strip()
     if error:
@@ -90,6 +114,6 @@ def tail_of(said: str) -> str:
 
 
 def _signal_of(exit_code: int) -> signal.Signals | None:
-    # A shell or mpirun hands a signal on as 128 plus its number.
-    number = -exit_code if exit_code < 0 else exit_code - 128
+    # A shell hands a signal on as 128 plus its number, Python's sys.exit as 256 minus it.
+    number = -exit_code if exit_code < 0 else 256 - exit_code if exit_code > 192 else exit_code - 128
     return signal.Signals(number) if number in {member.value for member in signal.Signals} else None
