@@ -318,14 +318,7 @@ def _sentences(waves: Waves) -> dict[str, dict[str, Any]]:
 
 
 def _stop_text(replica: Replica, failure: Failure) -> str:
-    advice = {
-        FailureKind.DISK: "free some space",
-        FailureKind.STORAGE: "make the folder writable",
-        FailureKind.MODEL: "put the file back",
-        FailureKind.INPUT: "put the file back",
-        FailureKind.PROGRAM: "give the program in [executor] as lmp",
-    }[failure.kind]
     return (
-        f"{replica.name}: {failure.kind}: {failure.reason}; nothing that was finished is lost: {advice} and run the "
-        "same command again"
+        f"{replica.name}: {failure.kind}: {failure.reason}; nothing that was finished is lost: "
+        f"{failure.kind.remedy} and run the same command again"
     )

@@ -82,7 +82,7 @@ def outcome_of(plan: Plan, replica: Replica) -> ReplicaOutcome:
     try:
         status = read_status(replica.directory).intact(replica.directory)
     except DamagedRecordError as error:
-        _log.warning("warning: %s; the replica is to be run again", error)
+        _log.warning("warning: %s; this replica is to be made again", error)
         status = EMPTY
     return ReplicaOutcome(plan=plan, replica=replica, status=status)
 

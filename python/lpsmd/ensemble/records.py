@@ -153,7 +153,7 @@ def read_status(folder: Path) -> ReplicaStatus:
             return EMPTY
         if isinstance(error.__cause__, OSError):
             raise
-        raise DamagedRecordError(str(error)) from error
+        raise DamagedRecordError(f"{path}: found no record ({error.__cause__ or 'no JSON object'})") from error
     try:
         return ReplicaStatus(
             chunks={int(entry["chunk"]): _chunk(entry) for entry in values["chunks"]},

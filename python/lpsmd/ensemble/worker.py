@@ -116,15 +116,15 @@ def run_replica(task: ReplicaTask) -> ReplicaEnd:
     except ChunkError as error:
         return ReplicaEnd(state=ReplicaState.FAILED, failure=error.failure)
     except OSError as error:
-        return ReplicaEnd(state=ReplicaState.FAILED, failure=storage_failure(error))
+        return ReplicaEnd(state=ReplicaState.FAILED, failure=storage_failure(error, folder))
     return ReplicaEnd(state=ReplicaState.COMPLETE)
 
 
-def storage_failure(error: OSError) -> Failure:
+def storage_failure(error: OSError, folder: Path) -> Failure:
     """What it means that the file system takes no files."""
-    found = classify(said=str(error), exit_code=1)
-    kind = found[0] if found and found[0] is FailureKind.DISK else FailureKind.STORAGE
-    return Failure(chunk=-1, kind=kind, reason=str(error), tail="", kept="", host=host(), time=now())
+    kind = FailureKind.DISK if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else FailureKind.STORAGE
+    reason = f"{error.filename or folder}: {error.strerror or error}"
+    return Failure(chunk=-1, kind=kind, reason=reason, tail="", kept="", host=host(), time=now())
 
 
 class _Paused(Exception):  # noqa: N818 (not an error)
@@ -151,7 +151,7 @@ class _Runner:
         while (chunk := self.status.next_chunk(dynamics)) is not None:
             if chunk and self._forget_if_restart_is_damaged(chunk - 1):
                 continue
-            if _job_ends_before(self._expected_s(chunk)):
+            if _job_ends_before(self._expected_s()):
                 raise _Paused
             try:
                 self._run_chunk(chunk)
@@ -373,28 +373,23 @@ class _Runner:
         kept = ""
         running = self.folder / RUNNING
         if kind in (FailureKind.LAMMPS, FailureKind.PRODUCT) and _is_full(self.folder):
-            kind, reason = FailureKind.DISK, f"{self.folder}: No space left on device ({reason})"
+            kind = FailureKind.DISK
         if kind is FailureKind.DISK:  # what was written is of no use, and its room is needed
+            reason = f"{self.folder}: No space left on device ({reason})"
             shutil.rmtree(running, ignore_errors=True)
         if running.is_dir():
             with contextlib.suppress(OSError):
                 place = _fresh(self.folder, "failed")
                 running.rename(place / RUNNING)
                 kept = place.name
+                reason = reason.replace(str(running), str(place / RUNNING))
         return ChunkError(
             Failure(chunk=chunk, kind=kind, reason=reason, tail=tail_of(said), kept=kept, host=host(), time=now())
         )
 
-    def _expected_s(self, chunk: int) -> float:
-        """About how long a chunk will take, by the slowest until now: its start, and the time for each step."""
-        steps = self.task.dynamics.steps_of(chunk)
-        return max(
-            (
-                record.wall_s + (steps - record.steps) * record.thermo.ms_per_step / 1000.0
-                for record in self.status.chunks.values()
-            ),
-            default=0.0,
-        )
+    def _expected_s(self) -> float:
+        """About how long the next chunk will take: as long as the longest until now."""
+        return max((record.wall_s for record in self.status.chunks.values()), default=0.0)
 
 
 def _job_ends_before(seconds: float) -> bool:
