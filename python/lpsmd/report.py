@@ -14,6 +14,7 @@ from lpsmd.ensemble import Ensemble, ReplicaOutcome
 from lpsmd.ensemble.claim import versions
 from lpsmd.ensemble.files import read_text, write_atomically
 from lpsmd.ensemble.running import diffusion_options
+from lpsmd.errors import LpsmdError
 from lpsmd.study import Condition, ModelSpec, Study
 
 if TYPE_CHECKING:
@@ -202,14 +203,17 @@ def _analyse(study: Study, ensemble: Ensemble, condition: Condition) -> Conditio
     complete = [outcome for outcome in outcomes if outcome.complete]
     if len(complete) < study.ensemble.minimum_replicas:
         return ConditionReport(condition=condition, outcomes=outcomes, analysis=None)
-    analysis = analyse_replicas(
-        [outcome.dumps for outcome in complete],
-        species=study.analysis.species,
-        timestep_fs=study.dynamics.timestep_fs,
-        drift=study.analysis.drift,
-        options=diffusion_options(study.analysis),
-        structures=[outcome.replica.structure for outcome in complete],
-    )
+    try:
+        analysis = analyse_replicas(
+            [outcome.dumps for outcome in complete],
+            species=study.analysis.species,
+            timestep_fs=study.dynamics.timestep_fs,
+            drift=study.analysis.drift,
+            options=diffusion_options(study.analysis),
+            structures=[outcome.replica.structure for outcome in complete],
+        )
+    except LpsmdError as error:
+        raise LpsmdError(f"{error}; or run `lpsmd run`, which makes damaged chunks again") from error
     return ConditionReport(condition=condition, outcomes=outcomes, analysis=analysis)
 
 

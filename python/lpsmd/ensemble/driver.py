@@ -84,12 +84,15 @@ def run_ensemble(study: Study, output: Path, *, workers: int | None = None, watc
         with only_driver(output):
             plan = claim(study, output)
             waves = Waves(plan=plan, diffusion=RunningDiffusion(plan))
-            todo = list(waves.todo())
-            for condition, text in waves.decisions.items():
-                watcher.decided(condition, text)
-            if todo:
-                _Driver(plan, waves, watcher).run(todo, study.executor, workers=workers)
-            tell(output, _sentences(waves, all_read=True))
+            damaged = True
+            while damaged:
+                todo = list(waves.todo())
+                for condition, text in waves.decisions.items():
+                    watcher.decided(condition, text)
+                if todo:
+                    _Driver(plan, waves, watcher).run(todo, study.executor, workers=workers)
+                damaged = waves.read_all()
+            tell(output, _sentences(waves))
             return Ensemble(plan=plan, outcomes=waves.outcomes())
     except OSError as error:
         raise EnsembleError(
@@ -291,6 +294,7 @@ def task_of(plan: Plan, replica: Replica) -> ReplicaTask:
         data_file=output / structure.data_file,
         data_sha256=structure.sha256,
         input_file=output / INPUT_NAME,
+        input_sha256=plan.input_sha256,
         chunk_seeds=tuple(study.chunk_seed(replica.index, chunk) for chunk in range(study.dynamics.n_chunks + 1)),
         retries=study.ensemble.retries,
         stop_on_broken_framework=study.ensemble.stop_on_broken_framework,
@@ -298,11 +302,11 @@ def task_of(plan: Plan, replica: Replica) -> ReplicaTask:
     )
 
 
-def _sentences(waves: Waves, *, all_read: bool = False) -> dict[str, dict[str, Any]]:
+def _sentences(waves: Waves) -> dict[str, dict[str, Any]]:
     """What is known of D by now, by name of the condition, and what was decided."""
     told = {}
     for condition in waves.by_condition:
-        found = waves.diffusion.of_all(condition) if all_read else waves.diffusion.of(condition)
+        found = waves.diffusion.of(condition)
         told[condition.name] = {
             "D_cm2_per_s": found and found.D_cm2_per_s,
             "D_half_interval_cm2_per_s": found and found.D_half_interval_cm2_per_s,
@@ -313,13 +317,7 @@ def _sentences(waves: Waves, *, all_read: bool = False) -> dict[str, dict[str, A
 
 
 def _stop_text(replica: Replica, failure: Failure) -> str:
-    advice = {
-        FailureKind.DISK: "free some space",
-        FailureKind.STORAGE: "make the folder writable",
-        FailureKind.MODEL: "put the file back",
-        FailureKind.PROGRAM: "give the program in [executor] as lmp",
-    }[failure.kind]
     return (
-        f"{replica.name}: {failure.kind}: {failure.reason}; nothing that was finished is lost: {advice} and run the "
-        "same command again"
+        f"{replica.name}: {failure.kind}: {failure.reason}; nothing that was finished is lost: "
+        f"{failure.kind.remedy} and run the same command again"
     )

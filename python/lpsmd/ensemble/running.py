@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from lpsmd.ensemble.outcomes import ReplicaOutcome
 from lpsmd.ensemble.replicas import Plan
+from lpsmd.errors import LpsmdError
 from lpsmd.study import AnalysisSpec, Condition
 
 if TYPE_CHECKING:
@@ -17,9 +18,13 @@ if TYPE_CHECKING:
 
 @dataclass
 class RunningDiffusion:
-    """The MSDs of the complete replicas of each condition, without what only a report needs."""
+    """The MSDs of the complete replicas of each condition, without what only a report needs.
+
+    `damaged` are those of which a file was changed after it was written.
+    """
 
     plan: Plan
+    damaged: list[ReplicaOutcome] = field(default_factory=list)
     _waiting: deque[ReplicaOutcome] = field(default_factory=deque)
     _found: dict[Condition, dict[int, tuple[Msd, FrameworkCheck | None]]] = field(default_factory=dict)
     _last: dict[Condition, tuple[int, Diffusion | None]] = field(default_factory=dict)
@@ -55,14 +60,20 @@ class RunningDiffusion:
         from lpsmd.analysis import analyse_replica
 
         study = self.plan.study
-        msd, check, _ = analyse_replica(
-            outcome.dumps,
-            species=study.analysis.species,
-            timestep_fs=study.dynamics.timestep_fs,
-            drift=study.analysis.drift,
-            options=diffusion_options(study.analysis),
-            threads=1,
-        )
+        try:
+            msd, check, _ = analyse_replica(
+                outcome.dumps,
+                species=study.analysis.species,
+                timestep_fs=study.dynamics.timestep_fs,
+                drift=study.analysis.drift,
+                options=diffusion_options(study.analysis),
+                threads=1,
+            )
+        except LpsmdError:
+            if not outcome.status.damaged(outcome.replica.directory):
+                raise
+            self.damaged.append(outcome)
+            return
         if check is not None:
             check = replace(check, msd=_slim(check.msd))
         self._found.setdefault(outcome.replica.condition, {})[outcome.replica.index] = (_slim(msd), check)
