@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from lpsmd.across_conditions import ActivationEnergy, FunctionalComparison, activation_energies, compare_functionals
 from lpsmd.ensemble import Ensemble, ReplicaOutcome
 from lpsmd.ensemble.claim import versions
 from lpsmd.ensemble.files import read_text, write_atomically
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 _GPA_PER_BAR = 1e-4
 #: Failed replicas that are printed one by one.
 _SHOWN = 5
+#: Columns, where no terminal tells.
+_WIDTH = 120
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -51,48 +55,15 @@ class ConditionReport:
         return math.fsum(values) / len(values) if values else None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Comparison:
-    """Two functionals on one architecture: other minus base, and other over base.
-
-    The errors are the 95 % half-widths of the two D combined in quadrature, as of independent numbers. There
-    is no ratio where the base does not move.
-    """
-
-    architecture: str
-    base: str
-    other: str
-    ratio: float | None
-    ratio_half_width: float | None
-    difference_cm2_per_s: float
-    difference_half_width_cm2_per_s: float
-    both_diffusive: bool
-
-    @property
-    def significant(self) -> bool:
-        """True where the difference is larger than its error."""
-        return abs(self.difference_cm2_per_s) > self.difference_half_width_cm2_per_s
-
-    def __str__(self) -> str:
-        verdict = "differ by more than the error" if self.significant else "cannot be told apart"
-        if not self.both_diffusive:
-            verdict += ", but not both are diffusive"
-        if self.ratio is None or self.ratio_half_width is None:
-            return f"{self.architecture}: D({self.other}) and D({self.base}) {verdict}"
-        return (
-            f"{self.architecture}: D({self.other}) / D({self.base}) = {self.ratio:.2f} +- "
-            f"{self.ratio_half_width:.2f} (95 %): they {verdict}"
-        )
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class StudyReport:
-    """Everything that a study found."""
+    """Everything that a study found; shown as the table of `print_report`."""
 
     study: Study
     ensemble: Ensemble
     conditions: tuple[ConditionReport, ...]
-    comparisons: tuple[Comparison, ...]
+    comparisons: tuple[FunctionalComparison, ...]
+    activation_energies: tuple[ActivationEnergy, ...]
 
     def label(self, entry: ConditionReport) -> str:
         """What an entry is called: by its model, and by its temperature where there are several."""
@@ -103,9 +74,17 @@ class StudyReport:
         """What has fewer complete replicas than the study's minimum, and so no D."""
         return tuple(entry for entry in self.conditions if entry.analysis is None)
 
+    def __repr__(self) -> str:
+        """What `lpsmd run` prints, so that a notebook shows that and not every array."""
+        from rich.console import Console
+
+        text = io.StringIO()
+        print_report(self, Console(file=text, width=_WIDTH))
+        return text.getvalue().rstrip()
+
 
 def analyse_study(study: Study, ensemble: Ensemble) -> StudyReport:
-    """D of every model and temperature that has enough complete replicas, and the functionals compared.
+    """D of every model and temperature that has enough complete replicas, and what follows from several of them.
 
     Raises
     ------
@@ -113,12 +92,19 @@ def analyse_study(study: Study, ensemble: Ensemble) -> StudyReport:
         If a trajectory cannot be used; the text names the file and the frame.
     """
     found = tuple(_analyse(study, ensemble, condition) for condition in study.conditions)
-    return StudyReport(study=study, ensemble=ensemble, conditions=found, comparisons=tuple(_compare(found)))
+    diffusions = {entry.condition: entry.analysis.diffusion for entry in found if entry.analysis is not None}
+    return StudyReport(
+        study=study,
+        ensemble=ensemble,
+        conditions=found,
+        comparisons=tuple(compare_functionals(study, diffusions)),
+        activation_energies=tuple(activation_energies(study, diffusions)),
+    )
 
 
 def write_results(report: StudyReport) -> None:
-    """Write results.json, msd.csv, msd.png and a diffusion_MODEL.png for each model into the study's folder."""
-    from lpsmd.analysis import ModelResult, save_diffusion_plot, save_msd_plot, write_msd_csv
+    """Write results.json, msd.csv, msd.png, and for each model its plots into the study's folder."""
+    from lpsmd.analysis import ModelResult, save_arrhenius_plot, save_diffusion_plot, save_msd_plot, write_msd_csv
 
     output = report.ensemble.output
     write_atomically(output / "results.json", json.dumps(results(report), indent=2, allow_nan=False) + "\n")
@@ -141,6 +127,9 @@ def write_results(report: StudyReport) -> None:
     save_msd_plot(output / "msd.png", rows, title=title)
     for row in rows:
         save_diffusion_plot(output / f"diffusion_{row.label}.png", row, title=f"{row.label}, {title}")
+    for found in report.activation_energies:
+        if found.fit is not None:
+            save_arrhenius_plot(output / f"arrhenius_{found.model.label}.png", found.fit)
 
 
 def results(report: StudyReport) -> dict[str, Any]:
@@ -150,8 +139,10 @@ def results(report: StudyReport) -> dict[str, Any]:
         "versions": {**versions(), "lammps": _lammps_version(report.ensemble)},
         "structures": [asdict(structure) for structure in report.ensemble.plan.structures],
         "models": [_entry_dict(report, entry) for entry in report.conditions],
-        "comparisons": [{**asdict(entry), "significant": entry.significant} for entry in report.comparisons],
-        "comparison_error": "95 % half-widths of the two D combined in quadrature",
+        "comparisons": [entry.to_dict() for entry in report.comparisons],
+        "comparison_error": "95 %; over the differences of structures where paired_structures is a number, else "
+        "those of the two D combined in quadrature",
+        "activation_energies": [entry.to_dict() for entry in report.activation_energies],
     }
 
 
@@ -184,16 +175,16 @@ def print_report(report: StudyReport, console: Console) -> None:
             diffusion = entry.analysis.diffusion
             reason = f"{report.label(entry)}: {diffusion.verdict}: {diffusion.reason}"
             console.print(reason, markup=False, highlight=False, soft_wrap=True)
-    for comparison in report.comparisons:
-        console.print(str(comparison), markup=False, highlight=False, soft_wrap=True)
+    for line in (*report.comparisons, *report.activation_energies):
+        console.print(str(line), markup=False, highlight=False, soft_wrap=True)
     for line in _warnings(report):
         console.print(line, style="yellow", markup=False, highlight=False, soft_wrap=True)
-    written = (
-        "results.json, msd.csv, msd.png, diffusion_*.png"
-        if len(report.short_of_replicas) < len(report.conditions)
-        else "results.json"
-    )
-    console.print(f"{written} in {report.ensemble.output}", markup=False, highlight=False, soft_wrap=True)
+    written = ["results.json"]
+    if len(report.short_of_replicas) < len(report.conditions):
+        written += ["msd.csv", "msd.png", "diffusion_*.png"]
+    if any(found.fit is not None for found in report.activation_energies):
+        written.append("arrhenius_*.png")
+    console.print(f"{', '.join(written)} in {report.ensemble.output}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _analyse(study: Study, ensemble: Ensemble, condition: Condition) -> ConditionReport:
@@ -215,37 +206,6 @@ def _analyse(study: Study, ensemble: Ensemble, condition: Condition) -> Conditio
     except LpsmdError as error:
         raise LpsmdError(f"{error}; or run `lpsmd run`, which makes damaged chunks again") from error
     return ConditionReport(condition=condition, outcomes=outcomes, analysis=analysis)
-
-
-def _compare(entries: Sequence[ConditionReport]) -> Iterator[Comparison]:
-    """The functionals of each architecture and training seed against its PBE, or its first, at each temperature."""
-    analysed = [entry for entry in entries if entry.analysis is not None]
-
-    def kind(entry: ConditionReport) -> tuple[object, ...]:
-        return entry.model.architecture, entry.model.training_seed, entry.condition.temperature_K
-
-    for wanted in dict.fromkeys(map(kind, analysed)):
-        same = [entry for entry in analysed if kind(entry) == wanted]
-        base = next((entry for entry in same if entry.model.functional == "PBE"), same[0])
-        for other in same:
-            if other.model.functional != base.model.functional:
-                yield _comparison(base, other)
-
-
-def _comparison(base: ConditionReport, other: ConditionReport) -> Comparison:
-    (d_base, error_base), (d_other, error_other) = _d(base), _d(other)
-    ratio = d_other / d_base if d_base else None
-    return Comparison(
-        architecture=base.model.architecture,
-        base=base.model.functional,
-        other=other.model.functional,
-        ratio=ratio,
-        # Of a quotient: (e_other^2 + (ratio e_base)^2)^(1/2) / D_base, fine also where D_other is 0.
-        ratio_half_width=None if ratio is None else math.hypot(error_other, ratio * error_base) / abs(d_base),
-        difference_cm2_per_s=d_other - d_base,
-        difference_half_width_cm2_per_s=math.hypot(error_base, error_other),
-        both_diffusive=all(_verdict(entry) == "diffusive" for entry in (base, other)),
-    )
 
 
 def _d(entry: ConditionReport) -> tuple[float, float]:

@@ -18,7 +18,7 @@ from lpsmd.errors import LpsmdError
 
 if TYPE_CHECKING:
     from lpsmd.analysis import Diffusion
-    from lpsmd.ensemble import StudyStatus
+    from lpsmd.ensemble import StudyStatus, Watcher
     from lpsmd.report import StudyReport
     from lpsmd.structure import Structure
 
@@ -256,8 +256,10 @@ class Study:
 
         return load_study(source)
 
-    def run(self, output: str | Path | None = None, *, workers: int | None = None) -> StudyReport:
-        """Run what is missing, analyse, and write the results, as `lpsmd run` does.
+    def run(
+        self, output: str | Path | None = None, *, workers: int | None = None, watcher: Watcher | None = None
+    ) -> StudyReport:
+        """Run what is missing, analyse, and write the results, as `lpsmd run` does. Nothing is printed.
 
         Parameters
         ----------
@@ -265,6 +267,8 @@ class Study:
             Folder of the study; default: NAME-HASH in the working folder.
         workers
             Replicas at a time on a node; default: the study's, else one for each core or GPU.
+        watcher
+            Told about progress; default: lines in the log ``lpsmd``, level INFO.
 
         Raises
         ------
@@ -275,8 +279,8 @@ class Study:
         from lpsmd.progress import watching
         from lpsmd.report import analyse_study, write_results
 
-        with watching() as watcher:
-            ensemble = run_ensemble(self, self._folder(output), workers=workers, watcher=watcher)
+        with watching() as lines:
+            ensemble = run_ensemble(self, self._folder(output), workers=workers, watcher=watcher or lines)
         report = analyse_study(self, ensemble)
         write_results(report)
         return report

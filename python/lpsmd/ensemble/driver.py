@@ -132,6 +132,7 @@ def run_share(output: Path, *, share: tuple[int, int], workers: int | None, watc
     mine = {outcome.replica for outcome in waves.outcomes()[first::step]}
     todo = [replica for replica in waves.todo() if replica in mine]
     if not todo:
+        _log.info("%s: share %d/%d: nothing is left to run", output, first, step)
         return 0
     driver = _Driver(plan, waves, watcher, alone=False)
     driver.run(todo, here, workers=workers)

@@ -34,7 +34,10 @@ def write_slurm_script(study: Study, output: Path) -> Path:
     """
     slurm = study.executor.slurm
     if slurm is None:
-        raise EnsembleError("found no [executor.slurm] in the study, its walltime is needed: see `lpsmd init --help`")
+        raise EnsembleError(
+            f"{study.name}: found no [executor.slurm] in the study, needed one with a walltime; "
+            "`lpsmd init - --protocol reference` shows it"
+        )
     if study.ensemble.target_relative_error is not None:
         raise EnsembleError(
             "[ensemble]: target_relative_error: someone must look at the error while replicas run: give `replicas` "
