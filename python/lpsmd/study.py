@@ -187,6 +187,12 @@ class SlurmSpec:
     prologue: str
     options: tuple[str, ...]
 
+    @property
+    def minutes(self) -> int:
+        """The walltime as Slurm counts it: begun minutes are whole ones."""
+        hours, minutes, seconds = map(int, self.walltime.split(":"))
+        return 60 * hours + minutes + (seconds > 0)
+
 
 @dataclass(frozen=True, kw_only=True)
 class ExecutorSpec:

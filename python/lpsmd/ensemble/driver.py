@@ -7,6 +7,7 @@ many replicas each condition needs, gives them to the engine, and looks at what 
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -173,6 +174,8 @@ class _Driver:
         """Until nothing is left to do; an engine that comes to an end is started again, some times."""
         self._tell()
         folder = self.plan.output / "parsl"
+        if not self.alone:  # Parsl numbers its folders: two that start at once would take the same number
+            folder /= f"{host()}-{os.getpid()}"
         for starts_left in reversed(range(_ENGINE_STARTS)):
             try:
                 with parsl_engine(executor, folder=folder, workers=workers_of(executor, workers)) as self.engine:
@@ -193,8 +196,8 @@ class _Driver:
         for replica in todo:
             self._submit(replica)
         while self.running or self.later:
-            self.engine.check()
             ended, _ = wait(self.running, timeout=_TICK_S, return_when=FIRST_COMPLETED)
+            self.engine.check()  # before they are looked at: an engine that ended has ended all of them
             for future in ended:
                 self._look_at(self.running.pop(future), future)
             due = [replica for at, replica in self.later if at <= time.monotonic()]
