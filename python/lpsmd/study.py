@@ -208,6 +208,11 @@ class ExecutorSpec:
     lmp: str | None
     slurm: SlurmSpec | None
 
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """GPUs of a node: those of this machine, or those that a job of Slurm is given."""
+        return self.gpus if self.slurm is None else tuple(map(str, range(self.slurm.gpus_per_node)))
+
 
 @dataclass(frozen=True, kw_only=True)
 class AnalysisSpec:

@@ -80,7 +80,7 @@ def run_ensemble(study: Study, output: Path, *, workers: int | None = None, watc
         After all LAMMPS processes were stopped.
     """
     check_before(study, output)
-    try:
+    with _storage_explained(output):
         output.mkdir(parents=True, exist_ok=True)
         with only_driver(output):
             plan = claim(study, output)
@@ -92,10 +92,6 @@ def run_ensemble(study: Study, output: Path, *, workers: int | None = None, watc
                 _Driver(plan, waves, watcher).run(todo, study.executor, workers=workers)
             tell(output, _sentences(waves, all_read=True))
             return Ensemble(plan=plan, outcomes=waves.outcomes())
-    except OSError as error:
-        raise EnsembleError(
-            f"{output}: {error}; nothing that was finished is lost: mend it and run the same command again"
-        ) from error
 
 
 def run_share(output: Path, *, share: tuple[int, int], workers: int | None, watcher: Watcher) -> int:
@@ -123,7 +119,8 @@ def run_share(output: Path, *, share: tuple[int, int], workers: int | None, watc
         As `run_ensemble`.
     """
     plan = read_plan(output)
-    here = replace(plan.study.executor, slurm=None)
+    executor = plan.study.executor
+    here = replace(executor, gpus=executor.devices, slurm=None)
     waves = Waves(plan=plan, diffusion=RunningDiffusion(plan))
     first, step = share
     # Of all replicas, not of those that are left: shares must not change while others finish theirs.
@@ -132,8 +129,19 @@ def run_share(output: Path, *, share: tuple[int, int], workers: int | None, watc
     if not todo:
         return 0
     driver = _Driver(plan, waves, watcher, alone=False)
-    driver.run(todo, here, workers=workers)
+    with _storage_explained(output):
+        driver.run(todo, here, workers=workers)
     return len(driver.paused)
+
+
+@contextmanager
+def _storage_explained(output: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise EnsembleError(
+            f"{output}: {error}; nothing that was finished is lost: mend it and run the same command again"
+        ) from error
 
 
 @contextmanager

@@ -100,8 +100,7 @@ def workers_of(executor: ExecutorSpec, asked: int | None = None) -> int:
     """Replicas at a time on a node: what is asked, else the study's, else by GPUs, else by cores."""
     if asked or executor.workers:
         return asked or executor.workers or 1
-    gpus = executor.slurm.gpus_per_node if executor.slurm else len(executor.gpus)
-    return gpus * executor.replicas_per_gpu or len(os.sched_getaffinity(0))
+    return len(executor.devices) * executor.replicas_per_gpu or len(os.sched_getaffinity(0))
 
 
 def job_prologue(slurm: SlurmSpec) -> str:
@@ -135,9 +134,9 @@ def _pool(executor: ExecutorSpec, *, workers: int) -> Pool:
     from lpsmd.ensemble.pool import Pool
 
     command = f"exec {shlex.quote(sys.executable)} -m parsl.executors.high_throughput.process_worker_pool"
-    return Pool(
+    pool = Pool(
         label="replicas",
-        address=None if executor.slurm else "127.0.0.1",
+        address="127.0.0.1",
         max_workers_per_node=workers,
         cores_per_worker=1e-6,  # the number of workers is ours to choose
         available_accelerators=_accelerators(executor),
@@ -149,6 +148,9 @@ def _pool(executor: ExecutorSpec, *, workers: int) -> Pool:
         # Parsl's default gives all tasks up with the first job that ends before its workers are there.
         block_error_handler=functools.partial(windowed_error_handler, threshold=_FAILED_BLOCKS),
     )
+    if executor.slurm is not None:
+        pool.listen_everywhere()
+    return pool
 
 
 def _interchange() -> list[str]:
@@ -161,8 +163,7 @@ def _interchange() -> list[str]:
 
 def _accelerators(executor: ExecutorSpec) -> list[str]:
     """A device for each worker; Parsl sets CUDA_VISIBLE_DEVICES by it."""
-    gpus = list(map(str, range(executor.slurm.gpus_per_node))) if executor.slurm else list(executor.gpus)
-    return [gpu for gpu in gpus for _ in range(executor.replicas_per_gpu)]
+    return [gpu for gpu in executor.devices for _ in range(executor.replicas_per_gpu)]
 
 
 def _provider(executor: ExecutorSpec, *, workers: int) -> Any:
