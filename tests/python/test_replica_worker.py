@@ -28,6 +28,7 @@ from lpsmd.ensemble import (
     StudyStatus,
     read_ensemble,
     run_ensemble,
+    study_status,
 )
 from lpsmd.ensemble.claim import claim
 from lpsmd.ensemble.locks import hold, read_holder
