@@ -177,20 +177,19 @@ class _Driver:
         self._tell()
         folder = self.plan.output / "parsl"
         for starts_left in reversed(range(_ENGINE_STARTS)):
-            with parsl_engine(executor, folder=folder, workers=workers_of(executor, workers)) as engine:
-                self.engine = engine
-                try:
+            try:
+                with parsl_engine(executor, folder=folder, workers=workers_of(executor, workers)) as self.engine:
                     self._run(todo)
-                except EngineError as error:
-                    if not starts_left:
-                        raise EnsembleError(
-                            f"{self.plan.output}: {error}; nothing that was finished is lost: see {folder}, and run "
-                            "the same command again"
-                        ) from error
-                    _log.warning("warning: %s; started again", error)
-                    todo = [*self.running.values(), *(replica for _, replica in self.later)]
-                else:
-                    return
+            except EngineError as error:
+                if not starts_left:
+                    raise EnsembleError(
+                        f"{self.plan.output}: {error}; nothing that was finished is lost: see {folder}, and run the "
+                        "same command again"
+                    ) from error
+                _log.warning("warning: %s; started again", error)
+                todo = [*self.running.values(), *(replica for _, replica in self.later)] or todo
+            else:
+                return
 
     def _run(self, todo: list[Replica]) -> None:
         self.running, self.later = {}, []

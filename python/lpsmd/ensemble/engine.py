@@ -23,7 +23,8 @@ from lpsmd.study import ExecutorSpec
 
 if TYPE_CHECKING:
     from parsl.config import Config
-    from parsl.executors import HighThroughputExecutor
+
+    from lpsmd.ensemble.pool import Pool
 
 #: Managers and workers whose driver was killed end after this long without a sign of it.
 _HEARTBEAT_S = 5
@@ -60,12 +61,20 @@ def parsl_engine(executor: ExecutorSpec, *, folder: Path, workers: int) -> Itera
         For Parsl's own logs.
     workers
         Replicas at a time on a node.
+
+    Raises
+    ------
+    EngineError
+        If it does not start.
     """
     from parsl.app.python import PythonApp
     from parsl.dataflow.dflow import DataFlowKernel
 
     pool = _pool(executor, workers=workers)
-    kernel = DataFlowKernel(_config(pool, folder=folder))
+    try:
+        kernel = DataFlowKernel(_config(pool, folder=folder))
+    except Exception as error:  # of no class of its own
+        raise EngineError(f"Parsl could not be started: {error}") from error
     app = PythonApp(run_replica, data_flow_kernel=kernel)
 
     class Parsl:
@@ -76,9 +85,7 @@ def parsl_engine(executor: ExecutorSpec, *, folder: Path, workers: int) -> Itera
         def check(self) -> None:
             if pool.bad_state_is_set:
                 raise EngineError(f"no worker can be started: {pool.executor_exception}")
-            if (
-                pool.interchange_proc is None or pool.interchange_proc.poll() is not None
-            ):  # Parsl would wait for its results for ever
+            if not pool.has_interchange():  # Parsl would wait for its results for ever
                 raise EngineError("Parsl's interchange was ended")
 
     try:
@@ -95,7 +102,7 @@ def workers_of(executor: ExecutorSpec, asked: int | None = None) -> int:
     return gpus * executor.replicas_per_gpu or len(os.sched_getaffinity(0))
 
 
-def _config(pool: HighThroughputExecutor, *, folder: Path) -> Config:
+def _config(pool: Pool, *, folder: Path) -> Config:
     from parsl.config import Config
 
     return Config(
@@ -110,13 +117,14 @@ def _config(pool: HighThroughputExecutor, *, folder: Path) -> Config:
     )
 
 
-def _pool(executor: ExecutorSpec, *, workers: int) -> HighThroughputExecutor:
-    from parsl.executors import HighThroughputExecutor
+def _pool(executor: ExecutorSpec, *, workers: int) -> Pool:
     from parsl.executors.high_throughput.executor import DEFAULT_LAUNCH_CMD
     from parsl.jobs.error_handlers import windowed_error_handler
 
+    from lpsmd.ensemble.pool import Pool
+
     command = f"exec {shlex.quote(sys.executable)} -m parsl.executors.high_throughput.process_worker_pool"
-    return HighThroughputExecutor(
+    return Pool(
         label="replicas",
         address=None if executor.slurm else "127.0.0.1",
         max_workers_per_node=workers,

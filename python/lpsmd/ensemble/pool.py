@@ -1,0 +1,31 @@
+"""Parsl's pool of workers, able to end when a part of it was killed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import zmq
+from parsl.executors import HighThroughputExecutor
+
+_ANSWER_MS = 10_000
+
+
+class Pool(HighThroughputExecutor):
+    """Asks its interchange with patience but not for ever: Parsl's own waits for the answer of a dead one."""
+
+    def start(self) -> None:
+        """Start the interchange and the first workers."""
+        super().start()  # type: ignore[no-untyped-call]
+        socket = self.command_client.zmq_socket
+        for option in (zmq.RCVTIMEO, zmq.SNDTIMEO):
+            socket.setsockopt(option, _ANSWER_MS)
+        for option in (zmq.REQ_RELAXED, zmq.REQ_CORRELATE):  # a question may follow one that had no answer
+            socket.setsockopt(option, 1)
+
+    def has_interchange(self) -> bool:
+        """Whether results can still come."""
+        return self.interchange_proc is not None and self.interchange_proc.poll() is None
+
+    def connected_managers(self) -> list[dict[str, Any]]:
+        """Managers as the interchange knows them; of a dead one none, so that its jobs can be ended without it."""
+        return super().connected_managers() if self.has_interchange() else []
