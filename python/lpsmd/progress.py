@@ -95,7 +95,8 @@ def headline(status: StudyStatus) -> str:
     if status.failed:
         parts.append(f"{status.failed} failed")
     if status.ns_per_day is not None and status.atom_steps_per_s is not None:
-        parts.append(f"{status.ns_per_day:.3g} ns/day, {status.atom_steps_per_s:.3g} atom-steps/s")
+        digits = ".3g" if status.ns_per_day < 100.0 else ".0f"
+        parts.append(f"{status.ns_per_day:{digits}} ns/day, {status.atom_steps_per_s:.3g} atom-steps/s")
     if status.seconds_left:
         parts.append(f"{duration(status.seconds_left)} left")
     return ", ".join(parts)
@@ -103,7 +104,7 @@ def headline(status: StudyStatus) -> str:
 
 def condition_line(entry: ConditionStatus) -> str:
     """A model and temperature in one line."""
-    return f"{entry.name}: {entry.complete}/{entry.replicas} replicas, {d_text(entry)}"
+    return f"{entry.name}: {entry.complete}/{entry.replicas} replicas, D in 1e-5 cm²/s: {d_text(entry)}"
 
 
 def d_text(entry: ConditionStatus) -> str:

@@ -157,7 +157,8 @@ def write_results(report: StudyReport) -> None:
         save_diffusion_plot(output / f"diffusion_{row.label}.png", row, title=f"{row.label}, {title}")
     for found in report.activation_energies:
         if found.fit is not None:
-            save_arrhenius_plot(output / f"arrhenius_{found.model.label}.png", found.fit)
+            label = found.model.label
+            save_arrhenius_plot(output / f"arrhenius_{label}.png", found.fit, title=f"{label}, {study.name}")
 
 
 def results(report: StudyReport) -> dict[str, Any]:

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
-from lpsmd.ensemble import EnsembleError, read_ensemble
+from lpsmd.cli import main
+from lpsmd.ensemble import EnsembleError, read_ensemble, study_status
 from lpsmd.ensemble.slurm_script import TRY_AGAIN, write_slurm_script
 from lpsmd.study_file import load_study
+from support.processes import processes_with
 from support.studies import STUDY, study_file
 
 SLURM = """
@@ -54,6 +59,10 @@ class Job:
     def end(self) -> tuple[int, str]:
         _, said = self.process.communicate(timeout=120)
         return self.process.returncode, said
+
+    def owns(self, pid: int) -> bool:
+        """Whether a process is a child of the script."""
+        return f"PPid:\t{self.process.pid}\n" in Path(f"/proc/{pid}/status").read_text()
 
     @property
     def requeued(self) -> list[str]:
@@ -130,6 +139,26 @@ def test_shares_run_every_replica_once_and_go_on_after_their_time(script: Path, 
     (model,) = json.loads(done.stdout)["models"]
     assert model["replicas_complete"] == 3
     assert model["diffusion"]["D_half_interval_cm2_per_s"] > 0
+
+
+def test_a_job_that_is_told_to_end_ends_its_replicas(tmp_path: Path) -> None:
+    long = THREE.replace("production_ps = 0.2", "production_ps = 2000").replace("chunk_ps = 0.2", "chunk_ps = 1000")
+    output = tmp_path / "out"
+    script = write_slurm_script(load_study(study_file(tmp_path, long)), output)
+    job = Job.start(script, 0, tmp_path / "job")
+    while not study_status(output).running:
+        assert job.process.poll() is None
+        time.sleep(0.1)
+    done = CliRunner().invoke(main, ["status", str(output)])
+    assert "no driver runs, but replicas do: those of a batch job" in done.stdout
+    (worker,) = [pid for pid in processes_with("lpsmd\0work") if job.owns(pid)]
+    os.kill(worker, signal.SIGTERM)
+    code, said = job.end()
+    assert code == 130
+    assert said.splitlines()[-1] == f"stopped; run the same command again to go on with {output}"
+    assert job.requeued == []
+    assert study_status(output).running == 0
+    assert processes_with(str(output)) == []
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from lpsmd.ensemble.locks import hold
 from lpsmd.ensemble.overview import tell
 from lpsmd.ensemble.replicas import Plan
 from lpsmd.ensemble.worker import ReplicaEnd, ReplicaState, run_replica
+from lpsmd.progress import condition_line, duration, headline
 from lpsmd.study_file import load_study
 from support.studies import STUDY, study_file
 
@@ -64,6 +65,28 @@ def test_json_is_the_same_in_numbers(paired_study: Path) -> None:
         assert entry["steps_done"] == entry["steps_total"] == 2 * 150
         assert entry["D_cm2_per_s"] > 0
         assert entry["ms_per_step"] > 0
+
+
+def test_a_line_for_each_model_and_the_whole(paired_study: Path) -> None:
+    found = study_status(paired_study / "out")
+    entry = found.conditions[0]
+    assert entry.D_cm2_per_s is not None
+    assert entry.D_half_interval_cm2_per_s is not None
+    line = condition_line(entry)
+    assert line.startswith(f"soft_pbe-600K: 2/2 replicas, D in 1e-5 cm²/s: {1e5 * entry.D_cm2_per_s:.3f} ± ")
+    assert line.endswith(f" ({100 * entry.D_half_interval_cm2_per_s / entry.D_cm2_per_s:.1f} %)")
+    unknown = replace(entry, D_cm2_per_s=None, complete=0)
+    assert condition_line(unknown) == "soft_pbe-600K: 0/2 replicas, D in 1e-5 cm²/s: -"
+    running = replace(found, ns_per_day=1234.0, atom_steps_per_s=7.5e6, seconds_left=5400.0)
+    assert headline(running) == "8/8 replicas, 0 running, 1234 ns/day, 7.5e+06 atom-steps/s, 90 min left"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(4.0, "4.0 s"), (59.0, "59 s"), (61.0, "1 min"), (7300.0, "2.0 h"), (86400.0, "24 h"), (2.6e6, "30 days")],
+)
+def test_durations_are_said_as_people_do(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
 
 
 def test_watching_ends_with_the_study(paired_study: Path) -> None:

@@ -83,7 +83,7 @@ def run(study: str, output: Path | None, workers: int | None, analyse_only: bool
     Stop with Ctrl-C, or have it killed, and run the same command again: it goes on after the last whole chunk of each
     replica, and gives the same trajectories as if it had not been stopped. `lpsmd status FOLDER` tells how it stands.
     Exit code 0 means every model has its D; 1, that too few replicas of some model survived; 130, that it was
-    stopped; 2, bad input.
+    stopped; 2, bad input, or what a person must mend.
     """
     from rich.console import Console
 
@@ -145,9 +145,13 @@ def folder_of(study: Study, *, source: str, output: Path | None) -> Path:
 
 @contextlib.contextmanager
 def stoppable(folder: Path) -> Iterator[None]:
-    """End with a hint and code 130 on Ctrl-C, on a batch system's SIGTERM, and when the terminal is closed."""
+    """End with a hint and code 130 on Ctrl-C, on a batch system's SIGTERM, and when the terminal is closed.
+
+    Under nohup, which ignores the latter, it goes on.
+    """
     for ending in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(ending, _interrupt)
+        if signal.getsignal(ending) is not signal.SIG_IGN:
+            signal.signal(ending, _interrupt)
     try:
         yield
     except KeyboardInterrupt:

@@ -37,7 +37,7 @@ def work(folder: Path, share: tuple[int, int], workers: int | None) -> None:
       lpsmd work results --share 0/4      every fourth, as job 0 of 4
 
     Exit code 0 means that all of them have ended; 75, that the batch job (SLURM_JOB_END_TIME) has no time for
-    another chunk; 130, that it was stopped; 2, bad input.
+    another chunk; 130, that it was stopped; 2, bad input, or what a person must mend.
     """
     from rich.console import Console
 
