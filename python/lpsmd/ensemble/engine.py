@@ -188,7 +188,7 @@ def _provider(executor: ExecutorSpec, *, workers: int) -> Any:
         nodes_per_block=1,
         cores_per_node=workers,
         gpus_per_node=slurm.gpus_per_node or None,
-        init_blocks=slurm.nodes,
+        init_blocks=0,  # no more jobs than replicas need
         max_blocks=slurm.nodes,
         exclusive=False,
         launcher=SimpleLauncher(),
