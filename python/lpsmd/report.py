@@ -17,12 +17,14 @@ from lpsmd.ensemble import Ensemble, FailureKind, ReplicaOutcome
 from lpsmd.ensemble.claim import versions
 from lpsmd.ensemble.files import read_text, write_atomically
 from lpsmd.ensemble.running import diffusion_options
+from lpsmd.errors import LpsmdError
 from lpsmd.study import Condition, ModelSpec, Study
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from lpsmd.analysis import ReplicaAnalysis
+    from lpsmd.analysis import Diffusion, Msd, Summary
+    from lpsmd.analysis.tables import Cell
 
 _GPA_PER_BAR = 1e-4
 #: Failed replicas that are printed one by one.
@@ -32,12 +34,26 @@ _WIDTH = 120
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class ConditionAnalysis:
+    """What the replicas of a condition tell, the rows of msd.csv, and of each MSD its curve alone: there are many."""
+
+    summary: Summary
+    msd_rows: tuple[dict[str, Cell], ...]
+    msds: tuple[Msd, ...]
+
+    @property
+    def diffusion(self) -> Diffusion:
+        """D with its interval and verdict."""
+        return self.summary.diffusion
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class ConditionReport:
     """One model at one temperature: its replicas, and D where enough of them are complete."""
 
     condition: Condition
     outcomes: tuple[ReplicaOutcome, ...]
-    analysis: ReplicaAnalysis | None
+    analysis: ConditionAnalysis | None
 
     @property
     def model(self) -> ModelSpec:
@@ -104,7 +120,14 @@ def analyse_study(study: Study, ensemble: Ensemble) -> StudyReport:
 
 def write_results(report: StudyReport) -> None:
     """Write results.json, msd.csv, msd.png, and for each model its plots into the study's folder."""
-    from lpsmd.analysis import ModelResult, save_arrhenius_plot, save_diffusion_plot, save_msd_plot, write_msd_csv
+    from lpsmd.analysis import (
+        MSD_CSV_COLUMNS,
+        ModelResult,
+        save_arrhenius_plot,
+        save_diffusion_plot,
+        save_msd_plot,
+        write_csv,
+    )
 
     output = report.ensemble.output
     write_atomically(output / "results.json", json.dumps(results(report), indent=2, allow_nan=False) + "\n")
@@ -121,7 +144,13 @@ def write_results(report: StudyReport) -> None:
     ]
     if not rows:
         return
-    write_msd_csv(output / "msd.csv", rows)
+    lines = (
+        {"model": report.label(entry), **row}
+        for entry in report.conditions
+        if entry.analysis is not None
+        for row in entry.analysis.msd_rows
+    )
+    write_csv(output / "msd.csv", MSD_CSV_COLUMNS, lines)
     study = report.study
     title = f"{study.name}: {study.analysis.species} at {_temperatures(study)}"
     save_msd_plot(output / "msd.png", rows, title=title)
@@ -185,19 +214,30 @@ def print_report(report: StudyReport, console: Console) -> None:
 
 
 def _analyse(study: Study, ensemble: Ensemble, condition: Condition) -> ConditionReport:
-    from lpsmd.analysis import analyse_replicas
+    from lpsmd.analysis import analyse_replicas, msd_rows, summarise
 
     outcomes = ensemble.of(condition)
     complete = [outcome for outcome in outcomes if outcome.complete]
     if len(complete) < study.ensemble.minimum_replicas:
         return ConditionReport(condition=condition, outcomes=outcomes, analysis=None)
-    analysis = analyse_replicas(
-        [outcome.dumps for outcome in complete],
-        species=study.analysis.species,
-        timestep_fs=study.dynamics.timestep_fs,
-        drift=study.analysis.drift,
-        options=diffusion_options(study.analysis),
-        structures=[outcome.replica.structure for outcome in complete],
+    try:
+        found = analyse_replicas(
+            [outcome.dumps for outcome in complete],
+            species=study.analysis.species,
+            timestep_fs=study.dynamics.timestep_fs,
+            drift=study.analysis.drift,
+            options=diffusion_options(study.analysis),
+            structures=[outcome.replica.structure for outcome in complete],
+        )
+    except LpsmdError as error:
+        raise LpsmdError(f"{error}; or run `lpsmd run`, which makes damaged chunks again") from error
+    summary = summarise(
+        found.msds, found.diffusion, temperature_K=condition.temperature_K, charge_e=study.analysis.charge_e
+    )
+    analysis = ConditionAnalysis(
+        summary=summary,
+        msd_rows=tuple(msd_rows(found.msds, structures=found.diffusion.structures)),
+        msds=tuple(msd.curve() for msd in found.msds),
     )
     return ConditionReport(condition=condition, outcomes=outcomes, analysis=analysis)
 
@@ -281,7 +321,7 @@ def _entry_dict(report: StudyReport, entry: ConditionReport) -> dict[str, Any]:
         "functional": entry.model.functional,
         "training_seed": entry.model.training_seed,
         "dtype": entry.model.dtype,
-        **_found(report.study, entry),
+        **_found(entry),
         "mean_temperature_K": entry.mean("mean_temperature_K"),
         "mean_pressure_GPa": None if pressure is None else _GPA_PER_BAR * pressure,
         "ms_per_step": entry.mean("ms_per_step"),
@@ -290,19 +330,13 @@ def _entry_dict(report: StudyReport, entry: ConditionReport) -> dict[str, Any]:
     }
 
 
-def _found(study: Study, entry: ConditionReport) -> dict[str, Any]:
+def _found(entry: ConditionReport) -> dict[str, Any]:
     """D and what follows from it; None for each where there are too few replicas."""
-    from lpsmd.analysis import summarise, summary_to_dict
+    from lpsmd.analysis import summary_to_dict
 
     if entry.analysis is None:
         return {"diffusion": None, "tensor": None, "collective": None, "conductivity": None}
-    summary = summarise(
-        entry.analysis.msds,
-        entry.analysis.diffusion,
-        temperature_K=entry.condition.temperature_K,
-        charge_e=study.analysis.charge_e,
-    )
-    values = summary_to_dict(summary)
+    values = summary_to_dict(entry.analysis.summary)
     del values["plan"]
     return values
 

@@ -187,6 +187,12 @@ class SlurmSpec:
     prologue: str
     options: tuple[str, ...]
 
+    @property
+    def minutes(self) -> int:
+        """The walltime as Slurm counts it: begun minutes are whole ones."""
+        hours, minutes, seconds = map(int, self.walltime.split(":"))
+        return 60 * hours + minutes + (seconds > 0)
+
 
 @dataclass(frozen=True, kw_only=True)
 class ExecutorSpec:
@@ -201,6 +207,11 @@ class ExecutorSpec:
     replicas_per_gpu: int
     lmp: str | None
     slurm: SlurmSpec | None
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """GPUs of a node: those of this machine, or those that a job of Slurm is given."""
+        return self.gpus if self.slurm is None else tuple(map(str, range(self.slurm.gpus_per_node)))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,6 @@ import tolerances
 from lpsmd.ensemble import (
     Ensemble,
     EnsembleError,
-    FailureKind,
     ReplicaOutcome,
     StudyStatus,
     default_output,
@@ -141,47 +140,6 @@ def test_complete_replicas_are_not_run_again(finished: tuple[Study, Path, Notes]
     assert all(outcome.complete for outcome in ensemble.outcomes)
     assert before
     assert {path: path.stat().st_mtime_ns for path in before} == before
-
-
-def test_a_truncated_dump_is_made_again_and_the_old_one_kept(
-    finished: tuple[Study, Path, Notes], tmp_path: Path
-) -> None:
-    study, output = copied(finished, tmp_path)
-    outcome = read_ensemble(output).outcomes[0]
-    dump = outcome.dumps[0]
-    whole = dump.read_bytes()
-    dump.write_bytes(whole[: len(whole) // 2])
-    notes = Notes()
-    ensemble = run_ensemble(study, output, workers=1, watcher=notes)
-    assert notes.ended == [outcome.replica.name]
-    assert all(found.complete for found in ensemble.outcomes)
-    assert dump.read_bytes() == whole
-    assert (outcome.replica.directory / "damaged-1" / dump.name).read_bytes() == whole[: len(whole) // 2]
-
-
-def test_a_swapped_model_stops_the_study_and_nothing_is_lost(tmp_path: Path) -> None:
-    study, output = load_study(study_file(tmp_path)), tmp_path / "out"
-    model = tmp_path / "soft_pbe.pt"
-    whole = model.read_bytes()
-    # The file is cut short after the study was read.
-    model.write_bytes(whole[:2000])
-    with pytest.raises(
-        EnsembleError, match=r"model changed: model soft_pbe: .*put the file back.*run the same command"
-    ):
-        run_ensemble(study, output, workers=2, watcher=Notes())
-    model.write_bytes(whole)
-    ensemble = run_ensemble(study, output, workers=2, watcher=Notes())
-    assert all(outcome.complete for outcome in ensemble.outcomes)
-
-
-def test_a_replica_that_breaks_its_framework_has_failed_and_is_kept(tmp_path: Path) -> None:
-    text = STUDY.replace("stop_on_broken_framework = false\n", "")
-    ensemble = run_ensemble(load_study(study_file(tmp_path, text)), tmp_path / "out", workers=2, watcher=Notes())
-    for outcome in ensemble.outcomes:
-        assert outcome.failure is not None
-        assert outcome.failure.kind is FailureKind.FRAMEWORK
-        assert "P-S bond" in outcome.reason
-        assert (outcome.replica.directory / outcome.failure.kept).is_dir()
 
 
 def test_another_study_in_the_folder_is_refused(finished: tuple[Study, Path, Notes], tmp_path: Path) -> None:

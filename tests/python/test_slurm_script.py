@@ -87,7 +87,7 @@ def test_the_script_asks_for_what_the_study_says(script: Path) -> None:
         "--job-name=tiny",
         "--partition=long",
         "--account=ions",
-        "--time=12:30:00",
+        "--time=750",
         "--nodes=1",
         "--ntasks=1",
         "--cpus-per-task=2",

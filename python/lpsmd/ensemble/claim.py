@@ -184,6 +184,12 @@ def refuse_another(plan: Plan) -> None:
     if not path.is_file():
         return
     record = read_json(path)
+    began_with = record.get("input_sha256", plan.input_sha256)
+    if began_with != plan.input_sha256:
+        raise EnsembleError(
+            f"{plan.output / INPUT_NAME}: found {plan.input_sha256[:12]}, the study began with {began_with[:12]}: put "
+            "the file back (removed, it becomes that of this lpsmd), or choose another --output"
+        )
     earlier, wanted = record.get("identity", {}), _identity(plan)
     # Models may be added and left out, but a label stands for one file.
     models = {**wanted["models"], **earlier.get("models", {})}

@@ -7,6 +7,7 @@ many replicas each condition needs, gives them to the engine, and looks at what 
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -79,22 +80,21 @@ def run_ensemble(study: Study, output: Path, *, workers: int | None = None, watc
         After all LAMMPS processes were stopped.
     """
     check_before(study, output)
-    try:
+    with _storage_explained(output):
         output.mkdir(parents=True, exist_ok=True)
         with only_driver(output):
             plan = claim(study, output)
             waves = Waves(plan=plan, diffusion=RunningDiffusion(plan))
-            todo = list(waves.todo())
-            for condition, text in waves.decisions.items():
-                watcher.decided(condition, text)
-            if todo:
-                _Driver(plan, waves, watcher).run(todo, study.executor, workers=workers)
-            tell(output, _sentences(waves, all_read=True))
+            damaged = True
+            while damaged:
+                todo = list(waves.todo())
+                for condition, text in waves.decisions.items():
+                    watcher.decided(condition, text)
+                if todo:
+                    _Driver(plan, waves, watcher).run(todo, study.executor, workers=workers)
+                damaged = waves.read_all()
+            tell(output, _sentences(waves))
             return Ensemble(plan=plan, outcomes=waves.outcomes())
-    except OSError as error:
-        raise EnsembleError(
-            f"{output}: {error}; nothing that was finished is lost: mend it and run the same command again"
-        ) from error
 
 
 def run_share(output: Path, *, share: tuple[int, int], workers: int | None, watcher: Watcher) -> int:
@@ -122,7 +122,8 @@ def run_share(output: Path, *, share: tuple[int, int], workers: int | None, watc
         As `run_ensemble`.
     """
     plan = read_plan(output)
-    here = replace(plan.study.executor, slurm=None)
+    executor = plan.study.executor
+    here = replace(executor, gpus=executor.devices, slurm=None)
     waves = Waves(plan=plan, diffusion=RunningDiffusion(plan))
     first, step = share
     # Of all replicas, not of those that are left: shares must not change while others finish theirs.
@@ -132,8 +133,19 @@ def run_share(output: Path, *, share: tuple[int, int], workers: int | None, watc
         _log.info("%s: share %d/%d: nothing is left to run", output, first, step)
         return 0
     driver = _Driver(plan, waves, watcher, alone=False)
-    driver.run(todo, here, workers=workers)
+    with _storage_explained(output):
+        driver.run(todo, here, workers=workers)
     return len(driver.paused)
+
+
+@contextmanager
+def _storage_explained(output: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise EnsembleError(
+            f"{output}: {error}; nothing that was finished is lost: mend it and run the same command again"
+        ) from error
 
 
 @contextmanager
@@ -174,29 +186,30 @@ class _Driver:
         """Until nothing is left to do; an engine that comes to an end is started again, some times."""
         self._tell()
         folder = self.plan.output / "parsl"
+        if not self.alone:  # Parsl numbers its folders: two that start at once would take the same number
+            folder /= f"{host()}-{os.getpid()}"
         for starts_left in reversed(range(_ENGINE_STARTS)):
-            with parsl_engine(executor, folder=folder, workers=workers_of(executor, workers)) as engine:
-                self.engine = engine
-                try:
+            try:
+                with parsl_engine(executor, folder=folder, workers=workers_of(executor, workers)) as self.engine:
                     self._run(todo)
-                except EngineError as error:
-                    if not starts_left:
-                        raise EnsembleError(
-                            f"{self.plan.output}: {error}; nothing that was finished is lost: see {folder}, and run "
-                            "the same command again"
-                        ) from error
-                    _log.warning("warning: %s; started again", error)
-                    todo = [*self.running.values(), *(replica for _, replica in self.later)]
-                else:
-                    return
+            except EngineError as error:
+                if not starts_left:
+                    raise EnsembleError(
+                        f"{self.plan.output}: {error}; nothing that was finished is lost: see {folder}, and run the "
+                        "same command again"
+                    ) from error
+                _log.warning("warning: %s; started again", error)
+                todo = [*self.running.values(), *(replica for _, replica in self.later)] or todo
+            else:
+                return
 
     def _run(self, todo: list[Replica]) -> None:
         self.running, self.later = {}, []
         for replica in todo:
             self._submit(replica)
         while self.running or self.later:
-            self.engine.check()
             ended, _ = wait(self.running, timeout=_TICK_S, return_when=FIRST_COMPLETED)
+            self.engine.check()  # before they are looked at: an engine that ended has ended all of them
             for future in ended:
                 self._look_at(self.running.pop(future), future)
             due = [replica for at, replica in self.later if at <= time.monotonic()]
@@ -293,6 +306,7 @@ def task_of(plan: Plan, replica: Replica) -> ReplicaTask:
         data_file=output / structure.data_file,
         data_sha256=structure.sha256,
         input_file=output / INPUT_NAME,
+        input_sha256=plan.input_sha256,
         chunk_seeds=tuple(study.chunk_seed(replica.index, chunk) for chunk in range(study.dynamics.n_chunks + 1)),
         retries=study.ensemble.retries,
         stop_on_broken_framework=study.ensemble.stop_on_broken_framework,
@@ -300,11 +314,11 @@ def task_of(plan: Plan, replica: Replica) -> ReplicaTask:
     )
 
 
-def _sentences(waves: Waves, *, all_read: bool = False) -> dict[str, dict[str, Any]]:
+def _sentences(waves: Waves) -> dict[str, dict[str, Any]]:
     """What is known of D by now, by name of the condition, and what was decided."""
     told = {}
     for condition in waves.by_condition:
-        found = waves.diffusion.of_all(condition) if all_read else waves.diffusion.of(condition)
+        found = waves.diffusion.of(condition)
         told[condition.name] = {
             "D_cm2_per_s": found and found.D_cm2_per_s,
             "D_half_interval_cm2_per_s": found and found.D_half_interval_cm2_per_s,
@@ -315,13 +329,7 @@ def _sentences(waves: Waves, *, all_read: bool = False) -> dict[str, dict[str, A
 
 
 def _stop_text(replica: Replica, failure: Failure) -> str:
-    advice = {
-        FailureKind.DISK: "free some space",
-        FailureKind.STORAGE: "make the folder writable",
-        FailureKind.MODEL: "put the file back",
-        FailureKind.PROGRAM: "give the program in [executor] as lmp",
-    }[failure.kind]
     return (
-        f"{replica.name}: {failure.kind}: {failure.reason}; nothing that was finished is lost: {advice} and run the "
-        "same command again"
+        f"{replica.name}: {failure.kind}: {failure.reason}; nothing that was finished is lost: "
+        f"{failure.kind.remedy} and run the same command again"
     )

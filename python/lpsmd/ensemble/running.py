@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from lpsmd.ensemble.outcomes import ReplicaOutcome
 from lpsmd.ensemble.replicas import Plan
+from lpsmd.errors import LpsmdError
 from lpsmd.study import AnalysisSpec, Condition
 
 if TYPE_CHECKING:
@@ -17,9 +18,13 @@ if TYPE_CHECKING:
 
 @dataclass
 class RunningDiffusion:
-    """The MSDs of the complete replicas of each condition, without what only a report needs."""
+    """The MSDs of the complete replicas of each condition, without what only a report needs.
+
+    `damaged` are those of which a file was changed after it was written.
+    """
 
     plan: Plan
+    damaged: list[ReplicaOutcome] = field(default_factory=list)
     _waiting: deque[ReplicaOutcome] = field(default_factory=deque)
     _found: dict[Condition, dict[int, tuple[Msd, FrameworkCheck | None]]] = field(default_factory=dict)
     _last: dict[Condition, tuple[int, Diffusion | None]] = field(default_factory=dict)
@@ -55,17 +60,21 @@ class RunningDiffusion:
         from lpsmd.analysis import analyse_replica
 
         study = self.plan.study
-        msd, check, _ = analyse_replica(
-            outcome.dumps,
-            species=study.analysis.species,
-            timestep_fs=study.dynamics.timestep_fs,
-            drift=study.analysis.drift,
-            options=diffusion_options(study.analysis),
-            threads=1,
-        )
-        if check is not None:
-            check = replace(check, msd=_slim(check.msd))
-        self._found.setdefault(outcome.replica.condition, {})[outcome.replica.index] = (_slim(msd), check)
+        try:
+            msd, check, _ = analyse_replica(
+                outcome.dumps,
+                species=study.analysis.species,
+                timestep_fs=study.dynamics.timestep_fs,
+                drift=study.analysis.drift,
+                options=diffusion_options(study.analysis),
+                threads=1,
+            )
+        except LpsmdError:
+            if not outcome.status.damaged(outcome.replica.directory):
+                raise
+            self.damaged.append(outcome)
+            return
+        self._found.setdefault(outcome.replica.condition, {})[outcome.replica.index] = (msd.curve(), check)
 
     def _diffusion(self, found: dict[int, tuple[Msd, FrameworkCheck | None]]) -> Diffusion | None:
         from lpsmd.analysis import diffusion_coefficient
@@ -80,13 +89,6 @@ class RunningDiffusion:
             frameworks=checks if len(checks) == len(order) else None,
             structures=[self.plan.study.structure_of(index) for index in order],
         )
-
-
-def _slim(msd: Msd) -> Msd:
-    """Without tensors and collective curves, which are most of its memory: thousands are held at a time."""
-    import numpy as np
-
-    return replace(msd, tensor_A2=np.empty((0, 3, 3)), collective_A2=None, collective_tensor_A2=None)
 
 
 def diffusion_options(analysis: AnalysisSpec) -> DiffusionOptions:

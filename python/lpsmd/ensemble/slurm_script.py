@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lpsmd.ensemble.claim import check_before, claim
 from lpsmd.ensemble.driver import only_driver
-from lpsmd.ensemble.engine import workers_of
+from lpsmd.ensemble.engine import job_prologue, workers_of
 from lpsmd.ensemble.files import EnsembleError, write_atomically
 from lpsmd.study import SlurmSpec, Study
 
@@ -60,7 +60,7 @@ def _script(study: Study, slurm: SlurmSpec, output: Path) -> str:
         "job-name": study.name,
         "partition": slurm.partition,
         "account": slurm.account,
-        "time": slurm.walltime,
+        "time": str(slurm.minutes),
         "nodes": "1",
         "ntasks": "1",
         "cpus-per-task": str(workers),
@@ -77,7 +77,7 @@ def _script(study: Study, slurm: SlurmSpec, output: Path) -> str:
         "",
         f"# {replicas} replicas in {shares} shares, {workers} at a time in each. A share that has no time for another",
         "# chunk goes back into the queue; all of it may be submitted again at any time, and does what is missing.",
-        slurm.prologue.rstrip(),
+        job_prologue(slurm),
         f"{command} --share $SLURM_ARRAY_TASK_ID/{shares}",
         "code=$?",
         f'[ $code -eq {TRY_AGAIN} ] && scontrol requeue "${{SLURM_ARRAY_JOB_ID}}_$SLURM_ARRAY_TASK_ID"',

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from lpsmd.ensemble.outcomes import ReplicaOutcome, begun, outcome_of, outcomes_of
@@ -14,6 +15,8 @@ from lpsmd.study import Condition
 
 if TYPE_CHECKING:
     from lpsmd.analysis.stopping import StoppingRule
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +75,19 @@ class Waves:
         before = self.chunks_when_asked.get(replica, 0)
         self.chunks_when_asked[replica] = chunks
         return chunks > before
+
+    def read_all(self) -> bool:
+        """Read all complete replicas; whether some had a file that was changed, and so are to do again."""
+        for condition in self.by_condition:
+            self.diffusion.of_all(condition)
+        damaged, self.diffusion.damaged = self.diffusion.damaged, []
+        for outcome in damaged:
+            replica, bad = outcome.replica, outcome.status.damaged(outcome.replica.directory)
+            names = ", ".join(file.name for files in bad.values() for file in files)
+            _log.warning("warning: %s: found %s changed after it was written; made again", replica.directory, names)
+            status = outcome.status.without_chunks(set(bad))
+            self.by_condition[replica.condition][replica.index] = replace(outcome, status=status)
+        return bool(damaged)
 
     def ended(self, outcome: ReplicaOutcome) -> list[WaveDecision]:
         """Take note of a replica that has ended; the decision if it was the last of its condition."""

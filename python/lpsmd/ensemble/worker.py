@@ -29,6 +29,7 @@ from lpsmd.ensemble.records import (
     EMPTY,
     STATUS_NAME,
     ChunkRecord,
+    DamagedRecordError,
     FileRecord,
     ReplicaStatus,
     Thermo,
@@ -49,6 +50,7 @@ REPLICA_RECORD = "replica.json"
 _CHECKED = ("restart", "dump.gz")
 _KEPT = (*_CHECKED, "log", "in")
 _FULL_BYTES = 16384
+_AROUND_S = 15.0
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
@@ -74,6 +76,7 @@ class ReplicaTask:
     data_file: Path
     data_sha256: str
     input_file: Path
+    input_sha256: str
     chunk_seeds: tuple[int, ...]
     retries: int
     stop_on_broken_framework: bool
@@ -114,15 +117,15 @@ def run_replica(task: ReplicaTask) -> ReplicaEnd:
     except ChunkError as error:
         return ReplicaEnd(state=ReplicaState.FAILED, failure=error.failure)
     except OSError as error:
-        return ReplicaEnd(state=ReplicaState.FAILED, failure=storage_failure(error))
+        return ReplicaEnd(state=ReplicaState.FAILED, failure=storage_failure(error, folder))
     return ReplicaEnd(state=ReplicaState.COMPLETE)
 
 
-def storage_failure(error: OSError) -> Failure:
+def storage_failure(error: OSError, folder: Path) -> Failure:
     """What it means that the file system takes no files."""
-    found = classify(said=str(error), exit_code=0)
-    kind = found[0] if found and found[0] is FailureKind.DISK else FailureKind.STORAGE
-    return Failure(chunk=-1, kind=kind, reason=str(error), tail="", kept="", host=host(), time=now())
+    kind = FailureKind.DISK if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else FailureKind.STORAGE
+    reason = f"{error.filename or folder}: {error.strerror or error}"
+    return Failure(chunk=-1, kind=kind, reason=reason, tail="", kept="", host=host(), time=now())
 
 
 class _Paused(Exception):  # noqa: N818 (not an error)
@@ -164,24 +167,21 @@ class _Runner:
     def _read_status(self) -> ReplicaStatus:
         try:
             return read_status(self.folder)
-        except EnsembleError as error:
-            if isinstance(error.__cause__, OSError):  # it may be whole
-                raise error.__cause__ from error
-            # Written whole and renamed, so a file system did this. Chunks are made again, to the same bits.
+        except DamagedRecordError:  # chunks are made again, to the same bits
             self._set_aside([self.folder / STATUS_NAME])
             return EMPTY
+        except EnsembleError as error:  # it may be whole
+            raise error.__cause__ or error from None
 
     def _save(self, status: ReplicaStatus) -> None:
         write_status(self.folder, status)
         self.status = status
 
     def _forget_damaged_chunks(self) -> None:
-        """Make again what has another size than it was recorded with: a cut or missing file."""
+        """Make again what is not as it was recorded: a missing, cut or changed file."""
         shutil.rmtree(self.folder / RUNNING, ignore_errors=True)
-        for chunk, record in list(self.status.chunks.items()):
-            bad = [name for name, file in record.files.items() if file_size(self.folder / name) != file.bytes]
-            if bad:
-                self._forget({chunk}, [self.folder / name for name in bad])
+        for chunk, files in self.status.damaged(self.folder).items():
+            self._forget({chunk}, files)
 
     def _forget_if_restart_is_damaged(self, chunk: int) -> bool:
         path = self.folder / f"chunk.{chunk}.restart"
@@ -211,6 +211,7 @@ class _Runner:
         running = self.folder / RUNNING
         shutil.rmtree(running, ignore_errors=True)
         self._check_model(chunk)
+        self._check_input(chunk)
         running.mkdir()
         script = running / f"chunk.{chunk}.in"
         script.write_text(self._input(chunk), encoding="utf-8")
@@ -267,6 +268,19 @@ class _Runner:
                 f"model {model.label}: {model.path}: found {found[:12]}, the study began with {model.sha256[:12]}: put "
                 "the file back, or give the new one a label of its own",
             )
+
+    def _check_input(self, chunk: int) -> None:
+        needed = [(self.task.input_file, self.task.input_sha256)]
+        if chunk == 0:  # later ones read a restart
+            needed.append((self.task.data_file, self.task.data_sha256))
+        for path, sha256 in needed:
+            found = file_sha256(path) if path.is_file() else "no file"
+            if found != sha256:
+                raise self._failed(
+                    chunk,
+                    FailureKind.INPUT,
+                    f"{path}: found {found[:12]}, the study began with {sha256[:12]}",
+                )
 
     def _lammps(self, chunk: int, script: Path, screen: Path) -> int:
         with screen.open("wb") as stream:
@@ -360,28 +374,32 @@ class _Runner:
         kept = ""
         running = self.folder / RUNNING
         if kind in (FailureKind.LAMMPS, FailureKind.PRODUCT) and _is_full(self.folder):
-            kind, reason = FailureKind.DISK, f"{self.folder}: No space left on device ({reason})"
+            kind = FailureKind.DISK
         if kind is FailureKind.DISK:  # what was written is of no use, and its room is needed
+            reason = f"{self.folder}: No space left on device ({reason})"
             shutil.rmtree(running, ignore_errors=True)
         if running.is_dir():
             with contextlib.suppress(OSError):
                 place = _fresh(self.folder, "failed")
                 running.rename(place / RUNNING)
                 kept = place.name
-                reason = reason.replace(str(running), f"{kept}/{RUNNING}")
+                reason = reason.replace(str(running), str(place / RUNNING))
         return ChunkError(
             Failure(chunk=chunk, kind=kind, reason=reason, tail=tail_of(said), kept=kept, host=host(), time=now())
         )
 
     def _expected_s(self) -> float:
-        """About how long the next chunk will take: as long as the longest until now."""
-        return max((record.wall_s for record in self.status.chunks.values()), default=0.0)
+        """At most how long the next chunk will take, by the longest until now; with what is around LAMMPS."""
+        return _AROUND_S + 1.2 * max((record.wall_s for record in self.status.chunks.values()), default=0.0)
 
 
 def _job_ends_before(seconds: float) -> bool:
-    """Whether the batch job that this is ends sooner, by what Slurm says of it."""
-    end = os.environ.get("SLURM_JOB_END_TIME", "")
-    return end.isdigit() and int(end) - time.time() < seconds
+    """Whether the batch job that this is ends sooner, and the next one would have more time for it."""
+    start, end = (os.environ.get(f"SLURM_JOB_{what}_TIME", "") for what in ("START", "END"))
+    if not (start.isdigit() and end.isdigit()):
+        return False
+    # While half of its time is left, a job tries in any case: else jobs that are too short would do nothing for ever.
+    return int(end) - time.time() < min(seconds, (int(end) - int(start)) / 2)
 
 
 def _fresh(folder: Path, name: str) -> Path:
