@@ -29,7 +29,7 @@ partition = "long"
 account = "ions"
 walltime = "12:30:00"
 nodes = 2
-prologue = "export FROM_PROLOGUE=1"
+prologue = "export SLURM_JOB_END_TIME=${TEST_JOB_END_TIME:-$SLURM_JOB_END_TIME}"
 options = ["--qos=normal"]
 """
 THREE = STUDY.replace("replicas = 2", "replicas = 3").replace("production_ps = 0.4", "production_ps = 0.2") + SLURM
@@ -98,7 +98,7 @@ def test_the_script_asks_for_what_the_study_says(script: Path) -> None:
         "--qos=normal",
     }
     assert lines[0] == "#!/bin/bash"
-    assert lines.index("export FROM_PROLOGUE=1") < lines.index(
+    assert lines.index("export SLURM_JOB_END_TIME=${TEST_JOB_END_TIME:-$SLURM_JOB_END_TIME}") < lines.index(
         f"{sys.executable} -m lpsmd work {script.parent} --workers 2 --share $SLURM_ARRAY_TASK_ID/2"
     )
     assert subprocess.run(["bash", "-n", str(script)], check=False).returncode == 0
@@ -109,7 +109,7 @@ def test_shares_run_every_replica_once_and_go_on_after_their_time(script: Path, 
     # Share 0 has replicas 0 and 2, share 1 replica 1. The job of share 1 ends before a chunk could.
     jobs = [
         Job.start(script, 0, tmp_path / "0"),
-        Job.start(script, 1, tmp_path / "1", SLURM_JOB_END_TIME="1000000000"),
+        Job.start(script, 1, tmp_path / "1", TEST_JOB_END_TIME="1000000000"),
     ]
     (code, said), (late_code, late_said) = (job.end() for job in jobs)
     assert code == 0, said
