@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
 import threading
@@ -204,18 +203,3 @@ def test_the_record_of_another_version(damage: dict[str, object], paired_study: 
     assert done.exit_code == 2
     assert "study.json: found a record of lpsmd 0.0.1" in done.stderr
     assert "Traceback" not in done.stderr
-
-
-def test_a_damaged_record_of_a_replica_is_named(paired_study: Path, tmp_path: Path) -> None:
-    shutil.copytree(paired_study / "out", tmp_path / "out")
-    plan = begun_again(tmp_path / "out", paired_study)
-    record = plan.replicas(plan.study.conditions[0], 1)[0].directory / "status.json"
-    record.write_text('{"chunks": 1}')
-    done = status(tmp_path / "out")
-    assert done.exit_code == 2
-    assert str(record) in done.stderr
-    assert "remove its folder to run this replica again" in done.stderr
-
-
-def begun_again(output: Path, folder: Path) -> Plan:
-    return replace(claim(load_study(folder / "study.toml"), output), output=output)
