@@ -96,6 +96,13 @@ def parsl_engine(executor: ExecutorSpec, *, folder: Path, workers: int) -> Itera
         kernel.cleanup()
 
 
+def is_loss(error: BaseException) -> bool:
+    """Whether a replica did not come back because its worker, or the node of it, is gone."""
+    from parsl.executors.high_throughput.errors import ManagerLost, WorkerLost
+
+    return isinstance(error, ManagerLost | WorkerLost)
+
+
 def workers_of(executor: ExecutorSpec, asked: int | None = None) -> int:
     """Replicas at a time on a node: what is asked, else the study's, else by GPUs, else by cores."""
     if asked or executor.workers:
