@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from lpsmd.across_conditions import ActivationEnergy, FunctionalComparison, activation_energies, compare_functionals
 from lpsmd.ensemble import Ensemble, ReplicaOutcome
 from lpsmd.ensemble.claim import versions
 from lpsmd.ensemble.files import read_text, write_atomically
@@ -20,11 +22,28 @@ from lpsmd.study import Condition, ModelSpec, Study
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from lpsmd.analysis import ReplicaAnalysis
+    from lpsmd.analysis import Diffusion, Msd, Summary
+    from lpsmd.analysis.tables import Cell
 
 _GPA_PER_BAR = 1e-4
 #: Failed replicas that are printed one by one.
 _SHOWN = 5
+#: Columns, where no terminal tells.
+_WIDTH = 120
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ConditionAnalysis:
+    """What the replicas of a condition tell, the rows of msd.csv, and of each MSD its curve alone: there are many."""
+
+    summary: Summary
+    msd_rows: tuple[dict[str, Cell], ...]
+    msds: tuple[Msd, ...]
+
+    @property
+    def diffusion(self) -> Diffusion:
+        """D with its interval and verdict."""
+        return self.summary.diffusion
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -33,7 +52,7 @@ class ConditionReport:
 
     condition: Condition
     outcomes: tuple[ReplicaOutcome, ...]
-    analysis: ReplicaAnalysis | None
+    analysis: ConditionAnalysis | None
 
     @property
     def model(self) -> ModelSpec:
@@ -51,48 +70,15 @@ class ConditionReport:
         return math.fsum(values) / len(values) if values else None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Comparison:
-    """Two functionals on one architecture: other minus base, and other over base.
-
-    The errors are the 95 % half-widths of the two D combined in quadrature, as of independent numbers. There
-    is no ratio where the base does not move.
-    """
-
-    architecture: str
-    base: str
-    other: str
-    ratio: float | None
-    ratio_half_width: float | None
-    difference_cm2_per_s: float
-    difference_half_width_cm2_per_s: float
-    both_diffusive: bool
-
-    @property
-    def significant(self) -> bool:
-        """True where the difference is larger than its error."""
-        return abs(self.difference_cm2_per_s) > self.difference_half_width_cm2_per_s
-
-    def __str__(self) -> str:
-        verdict = "differ by more than the error" if self.significant else "cannot be told apart"
-        if not self.both_diffusive:
-            verdict += ", but not both are diffusive"
-        if self.ratio is None or self.ratio_half_width is None:
-            return f"{self.architecture}: D({self.other}) and D({self.base}) {verdict}"
-        return (
-            f"{self.architecture}: D({self.other}) / D({self.base}) = {self.ratio:.2f} +- "
-            f"{self.ratio_half_width:.2f} (95 %): they {verdict}"
-        )
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class StudyReport:
-    """Everything that a study found."""
+    """Everything that a study found; shown as the table of `print_report`."""
 
     study: Study
     ensemble: Ensemble
     conditions: tuple[ConditionReport, ...]
-    comparisons: tuple[Comparison, ...]
+    comparisons: tuple[FunctionalComparison, ...]
+    activation_energies: tuple[ActivationEnergy, ...]
 
     def label(self, entry: ConditionReport) -> str:
         """What an entry is called: by its model, and by its temperature where there are several."""
@@ -103,9 +89,17 @@ class StudyReport:
         """What has fewer complete replicas than the study's minimum, and so no D."""
         return tuple(entry for entry in self.conditions if entry.analysis is None)
 
+    def __repr__(self) -> str:
+        """What `lpsmd run` prints, so that a notebook shows that and not every array."""
+        from rich.console import Console
+
+        text = io.StringIO()
+        print_report(self, Console(file=text, width=_WIDTH))
+        return text.getvalue().rstrip()
+
 
 def analyse_study(study: Study, ensemble: Ensemble) -> StudyReport:
-    """D of every model and temperature that has enough complete replicas, and the functionals compared.
+    """D of every model and temperature that has enough complete replicas, and what follows from several of them.
 
     Raises
     ------
@@ -113,12 +107,26 @@ def analyse_study(study: Study, ensemble: Ensemble) -> StudyReport:
         If a trajectory cannot be used; the text names the file and the frame.
     """
     found = tuple(_analyse(study, ensemble, condition) for condition in study.conditions)
-    return StudyReport(study=study, ensemble=ensemble, conditions=found, comparisons=tuple(_compare(found)))
+    diffusions = {entry.condition: entry.analysis.diffusion for entry in found if entry.analysis is not None}
+    return StudyReport(
+        study=study,
+        ensemble=ensemble,
+        conditions=found,
+        comparisons=tuple(compare_functionals(study, diffusions)),
+        activation_energies=tuple(activation_energies(study, diffusions)),
+    )
 
 
 def write_results(report: StudyReport) -> None:
-    """Write results.json, msd.csv, msd.png and a diffusion_MODEL.png for each model into the study's folder."""
-    from lpsmd.analysis import ModelResult, save_diffusion_plot, save_msd_plot, write_msd_csv
+    """Write results.json, msd.csv, msd.png, and for each model its plots into the study's folder."""
+    from lpsmd.analysis import (
+        MSD_CSV_COLUMNS,
+        ModelResult,
+        save_arrhenius_plot,
+        save_diffusion_plot,
+        save_msd_plot,
+        write_csv,
+    )
 
     output = report.ensemble.output
     write_atomically(output / "results.json", json.dumps(results(report), indent=2, allow_nan=False) + "\n")
@@ -135,12 +143,22 @@ def write_results(report: StudyReport) -> None:
     ]
     if not rows:
         return
-    write_msd_csv(output / "msd.csv", rows)
+    lines = (
+        {"model": report.label(entry), **row}
+        for entry in report.conditions
+        if entry.analysis is not None
+        for row in entry.analysis.msd_rows
+    )
+    write_csv(output / "msd.csv", MSD_CSV_COLUMNS, lines)
     study = report.study
     title = f"{study.name}: {study.analysis.species} at {_temperatures(study)}"
     save_msd_plot(output / "msd.png", rows, title=title)
     for row in rows:
         save_diffusion_plot(output / f"diffusion_{row.label}.png", row, title=f"{row.label}, {title}")
+    for found in report.activation_energies:
+        if found.fit is not None:
+            label = found.model.label
+            save_arrhenius_plot(output / f"arrhenius_{label}.png", found.fit, title=f"{label}, {study.name}")
 
 
 def results(report: StudyReport) -> dict[str, Any]:
@@ -150,8 +168,10 @@ def results(report: StudyReport) -> dict[str, Any]:
         "versions": {**versions(), "lammps": _lammps_version(report.ensemble)},
         "structures": [asdict(structure) for structure in report.ensemble.plan.structures],
         "models": [_entry_dict(report, entry) for entry in report.conditions],
-        "comparisons": [{**asdict(entry), "significant": entry.significant} for entry in report.comparisons],
-        "comparison_error": "95 % half-widths of the two D combined in quadrature",
+        "comparisons": [entry.to_dict() for entry in report.comparisons],
+        "comparison_error": "95 %; over the differences of structures where paired_structures is a number, else "
+        "those of the two D combined in quadrature",
+        "activation_energies": [entry.to_dict() for entry in report.activation_energies],
     }
 
 
@@ -184,27 +204,27 @@ def print_report(report: StudyReport, console: Console) -> None:
             diffusion = entry.analysis.diffusion
             reason = f"{report.label(entry)}: {diffusion.verdict}: {diffusion.reason}"
             console.print(reason, markup=False, highlight=False, soft_wrap=True)
-    for comparison in report.comparisons:
-        console.print(str(comparison), markup=False, highlight=False, soft_wrap=True)
+    for line in (*report.comparisons, *report.activation_energies):
+        console.print(str(line), markup=False, highlight=False, soft_wrap=True)
     for line in _warnings(report):
         console.print(line, style="yellow", markup=False, highlight=False, soft_wrap=True)
-    written = (
-        "results.json, msd.csv, msd.png, diffusion_*.png"
-        if len(report.short_of_replicas) < len(report.conditions)
-        else "results.json"
-    )
-    console.print(f"{written} in {report.ensemble.output}", markup=False, highlight=False, soft_wrap=True)
+    written = ["results.json"]
+    if len(report.short_of_replicas) < len(report.conditions):
+        written += ["msd.csv", "msd.png", "diffusion_*.png"]
+    if any(found.fit is not None for found in report.activation_energies):
+        written.append("arrhenius_*.png")
+    console.print(f"{', '.join(written)} in {report.ensemble.output}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _analyse(study: Study, ensemble: Ensemble, condition: Condition) -> ConditionReport:
-    from lpsmd.analysis import analyse_replicas
+    from lpsmd.analysis import analyse_replicas, msd_rows, summarise
 
     outcomes = ensemble.of(condition)
     complete = [outcome for outcome in outcomes if outcome.complete]
     if len(complete) < study.ensemble.minimum_replicas:
         return ConditionReport(condition=condition, outcomes=outcomes, analysis=None)
     try:
-        analysis = analyse_replicas(
+        found = analyse_replicas(
             [outcome.dumps for outcome in complete],
             species=study.analysis.species,
             timestep_fs=study.dynamics.timestep_fs,
@@ -214,38 +234,15 @@ def _analyse(study: Study, ensemble: Ensemble, condition: Condition) -> Conditio
         )
     except LpsmdError as error:
         raise LpsmdError(f"{error}; or run `lpsmd run`, which makes damaged chunks again") from error
-    return ConditionReport(condition=condition, outcomes=outcomes, analysis=analysis)
-
-
-def _compare(entries: Sequence[ConditionReport]) -> Iterator[Comparison]:
-    """The functionals of each architecture and training seed against its PBE, or its first, at each temperature."""
-    analysed = [entry for entry in entries if entry.analysis is not None]
-
-    def kind(entry: ConditionReport) -> tuple[object, ...]:
-        return entry.model.architecture, entry.model.training_seed, entry.condition.temperature_K
-
-    for wanted in dict.fromkeys(map(kind, analysed)):
-        same = [entry for entry in analysed if kind(entry) == wanted]
-        base = next((entry for entry in same if entry.model.functional == "PBE"), same[0])
-        for other in same:
-            if other.model.functional != base.model.functional:
-                yield _comparison(base, other)
-
-
-def _comparison(base: ConditionReport, other: ConditionReport) -> Comparison:
-    (d_base, error_base), (d_other, error_other) = _d(base), _d(other)
-    ratio = d_other / d_base if d_base else None
-    return Comparison(
-        architecture=base.model.architecture,
-        base=base.model.functional,
-        other=other.model.functional,
-        ratio=ratio,
-        # Of a quotient: (e_other^2 + (ratio e_base)^2)^(1/2) / D_base, fine also where D_other is 0.
-        ratio_half_width=None if ratio is None else math.hypot(error_other, ratio * error_base) / abs(d_base),
-        difference_cm2_per_s=d_other - d_base,
-        difference_half_width_cm2_per_s=math.hypot(error_base, error_other),
-        both_diffusive=all(_verdict(entry) == "diffusive" for entry in (base, other)),
+    summary = summarise(
+        found.msds, found.diffusion, temperature_K=condition.temperature_K, charge_e=study.analysis.charge_e
     )
+    analysis = ConditionAnalysis(
+        summary=summary,
+        msd_rows=tuple(msd_rows(found.msds, structures=found.diffusion.structures)),
+        msds=tuple(msd.curve() for msd in found.msds),
+    )
+    return ConditionReport(condition=condition, outcomes=outcomes, analysis=analysis)
 
 
 def _d(entry: ConditionReport) -> tuple[float, float]:
@@ -326,7 +323,7 @@ def _entry_dict(report: StudyReport, entry: ConditionReport) -> dict[str, Any]:
         "functional": entry.model.functional,
         "training_seed": entry.model.training_seed,
         "dtype": entry.model.dtype,
-        **_found(report.study, entry),
+        **_found(entry),
         "mean_temperature_K": entry.mean("mean_temperature_K"),
         "mean_pressure_GPa": None if pressure is None else _GPA_PER_BAR * pressure,
         "ms_per_step": entry.mean("ms_per_step"),
@@ -335,19 +332,13 @@ def _entry_dict(report: StudyReport, entry: ConditionReport) -> dict[str, Any]:
     }
 
 
-def _found(study: Study, entry: ConditionReport) -> dict[str, Any]:
+def _found(entry: ConditionReport) -> dict[str, Any]:
     """D and what follows from it; None for each where there are too few replicas."""
-    from lpsmd.analysis import summarise, summary_to_dict
+    from lpsmd.analysis import summary_to_dict
 
     if entry.analysis is None:
         return {"diffusion": None, "tensor": None, "collective": None, "conductivity": None}
-    summary = summarise(
-        entry.analysis.msds,
-        entry.analysis.diffusion,
-        temperature_K=entry.condition.temperature_K,
-        charge_e=study.analysis.charge_e,
-    )
-    values = summary_to_dict(summary)
+    values = summary_to_dict(entry.analysis.summary)
     del values["plan"]
     return values
 

@@ -18,7 +18,7 @@ from lpsmd.errors import LpsmdError
 
 if TYPE_CHECKING:
     from lpsmd.analysis import Diffusion
-    from lpsmd.ensemble import StudyStatus
+    from lpsmd.ensemble import StudyStatus, Watcher
     from lpsmd.report import StudyReport
     from lpsmd.structure import Structure
 
@@ -187,6 +187,12 @@ class SlurmSpec:
     prologue: str
     options: tuple[str, ...]
 
+    @property
+    def minutes(self) -> int:
+        """The walltime as Slurm counts it: begun minutes are whole ones."""
+        hours, minutes, seconds = map(int, self.walltime.split(":"))
+        return 60 * hours + minutes + (seconds > 0)
+
 
 @dataclass(frozen=True, kw_only=True)
 class ExecutorSpec:
@@ -201,6 +207,11 @@ class ExecutorSpec:
     replicas_per_gpu: int
     lmp: str | None
     slurm: SlurmSpec | None
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """GPUs of a node: those of this machine, or those that a job of Slurm is given."""
+        return self.gpus if self.slurm is None else tuple(map(str, range(self.slurm.gpus_per_node)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -256,8 +267,10 @@ class Study:
 
         return load_study(source)
 
-    def run(self, output: str | Path | None = None, *, workers: int | None = None) -> StudyReport:
-        """Run what is missing, analyse, and write the results, as `lpsmd run` does.
+    def run(
+        self, output: str | Path | None = None, *, workers: int | None = None, watcher: Watcher | None = None
+    ) -> StudyReport:
+        """Run what is missing, analyse, and write the results, as `lpsmd run` does. Nothing is printed.
 
         Parameters
         ----------
@@ -265,6 +278,8 @@ class Study:
             Folder of the study; default: NAME-HASH in the working folder.
         workers
             Replicas at a time on a node; default: the study's, else one for each core or GPU.
+        watcher
+            Told about progress; default: lines in the log ``lpsmd``, level INFO.
 
         Raises
         ------
@@ -275,8 +290,8 @@ class Study:
         from lpsmd.progress import watching
         from lpsmd.report import analyse_study, write_results
 
-        with watching() as watcher:
-            ensemble = run_ensemble(self, self._folder(output), workers=workers, watcher=watcher)
+        with watching() as lines:
+            ensemble = run_ensemble(self, self._folder(output), workers=workers, watcher=watcher or lines)
         report = analyse_study(self, ensemble)
         write_results(report)
         return report

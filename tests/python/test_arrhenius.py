@@ -12,7 +12,6 @@ from scipy import optimize, stats
 
 from lpsmd.analysis import Msd, Verdict, diffusion_coefficient, diffusion_to_dict
 from lpsmd.analysis.arrhenius import (
-    BOLTZMANN_EV_PER_K,
     ArrheniusFit,
     ArrheniusPoint,
     arrhenius_fit,
@@ -20,6 +19,7 @@ from lpsmd.analysis.arrhenius import (
     arrhenius_to_dict,
     read_arrhenius_point,
 )
+from lpsmd.analysis.constants import BOLTZMANN_EV_PER_K
 from lpsmd.errors import LpsmdError
 from support.walks import line_msd
 from tolerances import COVERAGE_95, FALSE_ALARMS_5, LINE_RELATIVE

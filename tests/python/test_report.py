@@ -124,6 +124,18 @@ def test_bad_input_ends_in_one_line_and_code_2(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(("ignored", "code"), [(False, 130), (True, 0)])
+def test_a_closed_terminal_stops_a_study_but_not_under_nohup(ignored: bool, code: int, tmp_path: Path) -> None:
+    program = (
+        "import os, pathlib, signal, sys; from lpsmd.cli.run import stoppable\n"
+        f"if {ignored}: signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
+        "with stoppable(pathlib.Path('out')): os.kill(os.getpid(), signal.SIGHUP)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == code
+    assert done.stderr == ("" if ignored else "stopped; run the same command again to go on with out\n")
+
+
 def test_help_teaches(tmp_path: Path) -> None:
     done = lpsmd("run", "--help", cwd=tmp_path)
     assert done.returncode == 0

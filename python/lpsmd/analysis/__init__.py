@@ -56,6 +56,8 @@ whatever MDAnalysis reads (it is not imported here, since MDAnalysis is slow to 
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from lpsmd.analysis.arrhenius import (
     ArrheniusFit,
     ArrheniusPoint,
@@ -95,17 +97,6 @@ from lpsmd.analysis.msd import (
     stream_mean_squared_displacement,
 )
 from lpsmd.analysis.planning import Plan, Precision, plan
-from lpsmd.analysis.plots import (
-    plot_alpha2,
-    plot_arrhenius,
-    plot_exponent,
-    plot_msd,
-    plot_replicas,
-    plot_window,
-    save_arrhenius_plot,
-    save_diffusion_plot,
-    save_msd_plot,
-)
 from lpsmd.analysis.replicas import map_replicas, mean_over_replicas
 from lpsmd.analysis.stopping import Action, Decision, StoppingRule, decide, decision_to_dict
 from lpsmd.analysis.structures import VarianceComponents, variance_components
@@ -114,6 +105,19 @@ from lpsmd.analysis.tables import MSD_COLUMNS, MSD_CSV_COLUMNS, ModelResult, msd
 from lpsmd.analysis.tensor import DiffusionTensor, diffusion_tensor
 from lpsmd.analysis.trajectory import Trajectory, iterate_dump, read_dump
 from lpsmd.analysis.verdict import Remedy, Verdict
+
+if TYPE_CHECKING:
+    from lpsmd.analysis.plots import (
+        plot_alpha2,
+        plot_arrhenius,
+        plot_exponent,
+        plot_msd,
+        plot_replicas,
+        plot_window,
+        save_arrhenius_plot,
+        save_diffusion_plot,
+        save_msd_plot,
+    )
 
 __all__ = [
     "MSD_COLUMNS",
@@ -192,3 +196,11 @@ __all__ = [
     "write_csv",
     "write_msd_csv",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:  # all but the plots is here already; matplotlib is slow to import, and workers never draw
+        from lpsmd.analysis import plots
+
+        return getattr(plots, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -12,13 +12,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import constants, stats
 
+from lpsmd.analysis.constants import BOLTZMANN_EV_PER_K
 from lpsmd.analysis.diffusion import Diffusion
+from lpsmd.analysis.distributions import chi_squared_tail, fisher_tail, student_half_interval
 from lpsmd.analysis.verdict import Verdict
 from lpsmd.errors import LpsmdError
-
-BOLTZMANN_EV_PER_K = constants.Boltzmann / constants.elementary_charge
 
 #: A straight line this improbable is not believed.
 _IMPROBABLE = 0.01
@@ -208,7 +207,7 @@ class ArrheniusFit:
         # Welch and Satterthwaite
         scatter = float((parts**2 / dofs).sum())
         dof = float(parts.sum()) ** 2 / scatter if scatter > 0.0 else math.inf
-        return float(stats.t.ppf(0.5 + self.confidence / 2.0, dof)) * stderr
+        return student_half_interval(self.confidence, dof) * stderr
 
 
 def arrhenius_point(diffusion: Diffusion, *, temperature_K: float, label: str | None = None) -> ArrheniusPoint:
@@ -425,6 +424,6 @@ def _probability(chi_squared: float, q: int, a: float) -> float:
     if q < 1:
         return math.nan
     if a <= 0.0:
-        return float(stats.chi2.sf(chi_squared, q))
+        return chi_squared_tail(chi_squared, q)
     scale = q + 2.0 * a - 6.0 * a / (q + 2)
-    return float(stats.f.sf(chi_squared / scale, q, q * (q + 2) / (3.0 * a)))
+    return fisher_tail(chi_squared / scale, q, q * (q + 2) / (3.0 * a))

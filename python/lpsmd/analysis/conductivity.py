@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import constants, stats
 
+from lpsmd.analysis.constants import BOLTZMANN_J_PER_K, ELEMENTARY_CHARGE_C
 from lpsmd.analysis.diffusion import D_CM2_PER_S_OF_SLOPE, Diffusion
+from lpsmd.analysis.distributions import student_half_interval
 from lpsmd.analysis.estimators import jackknife
 from lpsmd.analysis.motion import Motion, describe_motion
 from lpsmd.analysis.msd import Msd
@@ -285,8 +286,8 @@ def conductivity_per_D(*, n_ions: int, volume_A3: float, temperature_K: float, c
     if not (math.isfinite(charge_e) and charge_e != 0.0):
         raise LpsmdError(f"charge_e is {charge_e}, elementary charges other than 0 are needed, as 1 for Li+")
     # C^2/J = S s, so with D in cm^2/s and V in cm^3 this is S/cm
-    charge_C = charge_e * constants.elementary_charge
-    return float(n_ions * charge_C**2 / (volume_A3 * _CM3_PER_A3 * constants.Boltzmann * temperature_K))
+    charge_C = charge_e * ELEMENTARY_CHARGE_C
+    return float(n_ions * charge_C**2 / (volume_A3 * _CM3_PER_A3 * BOLTZMANN_J_PER_K * temperature_K))
 
 
 def check_conditions(*, temperature_K: float | None, charge_e: float) -> None:
@@ -316,7 +317,7 @@ def ratio_of_means(
     x, y = float(above.mean()), float(below.mean())
     if n < 2:
         return (x / y if y else math.nan), None, None
-    t = float(stats.t.ppf(0.5 + confidence / 2.0, n - 1))
+    t = student_half_interval(confidence, n - 1)
     rows = np.stack([above, below], axis=1)
 
     def ratio(means: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -13,9 +13,9 @@ from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from lpsmd.analysis.covariance import brownian_line_weights, line_weights
+from lpsmd.analysis.distributions import student_half_interval
 from lpsmd.analysis.structures import structure_means
 from lpsmd.errors import LpsmdError
 
@@ -85,7 +85,7 @@ class SlopeFit:
             return 0.5 * (self.interval[1] - self.interval[0])
         if self.stderr is None:
             return None
-        return float(stats.t.ppf(0.5 + confidence / 2.0, self.dof)) * self.stderr
+        return student_half_interval(confidence, self.dof) * self.stderr
 
 
 def fit_slope(data: FitData, estimator: Estimator = "brownian", *, confidence: float = 0.95) -> SlopeFit:
@@ -174,6 +174,8 @@ def ols_fit(data: FitData, confidence: float = 0.95) -> SlopeFit:
 
     It takes the lags of one curve as independent measurements, so its error is many times too small.
     """
+    from scipy import stats
+
     found = stats.linregress(data.time_ps, data.rows.mean(axis=0))
     weights = line_weights(data.time_ps, np.eye(len(data.time_ps)))[1]
     dof = max(1, len(data.time_ps) - 2)
@@ -195,6 +197,8 @@ def bootstrap_fit(data: FitData, confidence: float = 0.95) -> SlopeFit:
             f"estimator 'bootstrap': found {len(slopes)} {_units(data)}, at least 3 are needed: "
             "use estimator 'brownian'"
         )
+    from scipy import stats
+
     found = stats.bootstrap(
         (slopes,), np.mean, confidence_level=confidence, n_resamples=2000, rng=np.random.default_rng(1)
     )

@@ -61,7 +61,7 @@ class FrameworkCheck:
     options
         The bounds applied.
     msd
-        MSD of the framework species, its own centre of mass taken as at rest.
+        MSD of the framework species, its own centre of mass taken as at rest; its curve alone.
     broken_bonds
         One text for each broken bond: ids, time, length.
     longest_bond_A
@@ -116,8 +116,12 @@ def check_framework(
                 f"{short(time_ps[start])} ps ({length[start]:.2f} Angstrom)"
             )
     only = _only(trajectory, trajectory.indices_of(options.species))
-    msd = mean_squared_displacement(only, species=options.species, timestep_fs=timestep_fs, drift="com")
-    return FrameworkCheck(options=options, msd=msd, broken_bonds=tuple(broken), longest_bond_A=float(lengths.max()))
+    msd = mean_squared_displacement(
+        only, species=options.species, timestep_fs=timestep_fs, drift="com", collective=False, alpha2=False
+    )
+    return FrameworkCheck(
+        options=options, msd=msd.curve(), broken_bonds=tuple(broken), longest_bond_A=float(lengths.max())
+    )
 
 
 def framework_reason(checks: Sequence[FrameworkCheck], confidence: float) -> str | None:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from lpsmd.analysis.covariance import brownian_covariance, brownian_line_weights, line_weights
+from lpsmd.analysis.distributions import chi_squared_tail, fisher_tail, student_half_interval
 from lpsmd.analysis.estimators import FitData, jackknife
 
 #: Of the intervals of exponents, whatever is asked for D: a verdict must not hang on how an error is quoted.
@@ -65,8 +65,8 @@ class Motion:
         half = self.straightness_half_interval
         if half is None:
             return False
-        wider = stats.t.ppf(0.5 + BENT_CONFIDENCE / 2, self.dof) / stats.t.ppf(0.5 + MOTION_CONFIDENCE / 2, self.dof)
-        return abs(self.straightness - 1.0) > max(float(wider) * half, margin)
+        wider = student_half_interval(BENT_CONFIDENCE, self.dof) / student_half_interval(MOTION_CONFIDENCE, self.dof)
+        return abs(self.straightness - 1.0) > max(wider * half, margin)
 
     def is_surely_straight(self, uncertainty: float) -> bool:
         """The whole interval of the exponent with a free offset is that near to 1."""
@@ -129,7 +129,7 @@ def describe_motion(
     def interval(statistic: Callable[[NDArray[np.float64]], NDArray[np.float64]]) -> tuple[float, float | None]:
         if covariance is None:
             return jackknife(data.independent_rows, statistic, MOTION_CONFIDENCE)
-        quantile = float(stats.t.ppf(0.5 + MOTION_CONFIDENCE / 2.0, dof))
+        quantile = student_half_interval(MOTION_CONFIDENCE, dof)
         return _propagate(data.rows.mean(axis=0), statistic, covariance, quantile)
 
     exponent, exponent_half = interval(_LocalExponent(data))
@@ -215,7 +215,7 @@ def _quality(data: FitData) -> float:
     spread = float(((white - white.mean(axis=0)) ** 2).sum()) / (n - 1)
     if spread <= 0.0:
         return math.nan
-    return float(stats.f.sf(whole / spread, m - 2, (n - 1) * (m - 2)))
+    return fisher_tail(whole / spread, m - 2, (n - 1) * (m - 2))
 
 
 def _single_quality(data: FitData, covariance: NDArray[np.float64], dof: float) -> float:
@@ -225,8 +225,8 @@ def _single_quality(data: FitData, covariance: NDArray[np.float64], dof: float) 
         return math.nan
     whole = float((_white_residuals(data, data.rows, covariance) ** 2).sum())
     if math.isinf(dof):
-        return float(stats.chi2.sf(whole, m - 2))
-    return float(stats.f.sf(whole / (m - 2), m - 2, dof))
+        return chi_squared_tail(whole, m - 2)
+    return fisher_tail(whole / (m - 2), m - 2, dof)
 
 
 def _white_residuals(data: FitData, rows: NDArray[np.float64], covariance: NDArray[np.float64]) -> NDArray[np.float64]:

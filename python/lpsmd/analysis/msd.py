@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
 import numpy as np
@@ -85,6 +85,19 @@ class Msd:
     def distinct_A2(self) -> NDArray[np.float64] | None:
         """[L] what different atoms share of the collective displacement: collective less tracer; or None."""
         return None if self.collective_A2 is None else self.collective_A2 - self.msd_A2
+
+    def curve(self) -> Msd:
+        """The same with `msd_A2` alone, all that D follows from: a twelfth of the memory, where thousands are held."""
+        return replace(
+            self,
+            components_A2=np.empty((0, 3)),
+            counts=np.empty(0, dtype=np.int64),
+            tensor_A2=np.empty((0, 3, 3)),
+            collective_A2=None,
+            collective_tensor_A2=None,
+            alpha2_time_ps=np.empty(0),
+            alpha2=np.empty(0),
+        )
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

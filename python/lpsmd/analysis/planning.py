@@ -7,9 +7,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from scipy import special
-
 from lpsmd.analysis.diffusion import Diffusion
+from lpsmd.analysis.distributions import student_half_interval
 from lpsmd.analysis.text import short
 from lpsmd.analysis.verdict import Verdict
 from lpsmd.errors import LpsmdError
@@ -148,7 +147,7 @@ class Precision:
         structures = self.n_structures if n_structures is None else n_structures
         independent = int(n_replicas) if structures is None else structures
         squared = self.within / (n_replicas * times_as_long) + (self.between / structures if structures else 0.0)
-        quantile = float(special.stdtrit(independent - 1, 0.5 + self.confidence / 2.0))
+        quantile = student_half_interval(self.confidence, independent - 1)
         return quantile * math.sqrt(squared * (1.0 + self.looking / independent))
 
     def replicas_for(self, target: float) -> int | None:

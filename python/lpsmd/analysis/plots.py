@@ -14,10 +14,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FormatStrFormatter, MaxNLocator
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
 from lpsmd.analysis.arrhenius import ArrheniusFit, ArrheniusPoint
 from lpsmd.analysis.diffusion import window_scan
+from lpsmd.analysis.distributions import student_half_interval
 from lpsmd.analysis.motion import local_exponent
 from lpsmd.analysis.replicas import mean_over_replicas
 from lpsmd.analysis.tables import ModelResult
@@ -295,7 +295,7 @@ def _log_error(point: ArrheniusPoint, confidence: float) -> NDArray[np.float64] 
     """[2, 1] Student's interval of ln D as lengths below and above D."""
     if not point.D_stderr_cm2_per_s:
         return None
-    half = float(stats.t.ppf(0.5 + confidence / 2.0, point.dof)) * min(point.ln_D_stderr, 1.0)
+    half = student_half_interval(confidence, point.dof) * min(point.ln_D_stderr, 1.0)
     D = point.D_cm2_per_s
     return np.array([[D * (1.0 - math.exp(-half))], [D * (math.exp(half) - 1.0)]])
 
@@ -340,12 +340,17 @@ def save_diffusion_plot(
 
 
 def save_arrhenius_plot(
-    path: str | os.PathLike[str], fit: ArrheniusFit, *, at_K: Sequence[float] = (), dpi: int = 160
+    path: str | os.PathLike[str],
+    fit: ArrheniusFit,
+    *,
+    at_K: Sequence[float] = (),
+    title: str | None = None,
+    dpi: int = 160,
 ) -> None:
     """Write `plot_arrhenius` to a file; its suffix tells the format (png, pdf, svg). Needs no display."""
     figure = Figure(figsize=(7.2, 5.6), layout="constrained")
     FigureCanvasAgg(figure)
-    plot_arrhenius(fit, ax=figure.add_subplot(), at_K=at_K)
+    plot_arrhenius(fit, ax=figure.add_subplot(), at_K=at_K, title=title)
     figure.savefig(os.fspath(path), dpi=dpi)
 
 

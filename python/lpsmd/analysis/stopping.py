@@ -7,9 +7,8 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
-from scipy import special
-
 from lpsmd.analysis.diffusion import Diffusion
+from lpsmd.analysis.distributions import fisher_tail
 from lpsmd.analysis.planning import MAX_REPLICAS, Precision
 from lpsmd.analysis.verdict import Remedy, Verdict
 from lpsmd.errors import LpsmdError
@@ -307,7 +306,7 @@ def _structures_differ(diffusion: Diffusion) -> bool:
         return True
     n, n_structures = diffusion.n_replicas, diffusion.n_independent
     ratio = 1.0 + n / n_structures * (between / within) ** 2
-    return float(special.fdtrc(n_structures - 1, n - n_structures, ratio)) < 1.0 - diffusion.confidence
+    return fisher_tail(ratio, n_structures - 1, n - n_structures) < 1.0 - diffusion.confidence
 
 
 def _would_do_apart(precision: Precision, n: int, rule: StoppingRule) -> bool:

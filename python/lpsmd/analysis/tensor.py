@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from lpsmd.analysis.diffusion import CM2_PER_S_IN_A2_PER_PS, Diffusion
+from lpsmd.analysis.distributions import fisher_quantile, fisher_tail, student_half_interval
 from lpsmd.analysis.estimators import jackknife
 from lpsmd.analysis.msd import Msd
 from lpsmd.analysis.slopes import independent_slopes
@@ -145,7 +145,7 @@ def diffusion_tensor(msds: Sequence[Msd], diffusion: Diffusion) -> DiffusionTens
     probability, test = isotropy_test(replicas)
     ruled_out = probability is not None and probability < 1.0 - diffusion.confidence
     stderr = _standard_error(replicas)
-    student = float(stats.t.ppf(0.5 + diffusion.confidence / 2, max(1, len(parts) - 1)))
+    student = student_half_interval(diffusion.confidence, max(1, len(parts) - 1))
     along_stderr = _standard_error(along)
     return DiffusionTensor(
         species=diffusion.species,
@@ -179,12 +179,12 @@ def isotropy_test(replicas: NDArray[np.float64]) -> tuple[float | None, str]:
         spread = float(((rows - mean) ** 2).sum()) / (n - 1)
         if spread <= 0.0:
             return None, ""
-        return float(stats.f.sf(n * float(mean @ mean) / spread, _DEVIATOR, _DEVIATOR * (n - 1))), "F"
+        return fisher_tail(n * float(mean @ mean) / spread, _DEVIATOR, _DEVIATOR * (n - 1)), "F"
     covariance = np.cov(rows, rowvar=False)
     if np.linalg.matrix_rank(covariance) < _DEVIATOR:
         return None, ""
     t_squared = n * float(mean @ np.linalg.solve(covariance, mean))
-    return float(stats.f.sf((n - _DEVIATOR) / (_DEVIATOR * (n - 1)) * t_squared, _DEVIATOR, n - _DEVIATOR)), "Hotelling"
+    return fisher_tail((n - _DEVIATOR) / (_DEVIATOR * (n - 1)) * t_squared, _DEVIATOR, n - _DEVIATOR), "Hotelling"
 
 
 def tensor_to_dict(tensor: DiffusionTensor) -> dict[str, Any]:
@@ -244,7 +244,7 @@ def _anisotropy_interval(
     n = len(replicas)
     rows = _deviators(replicas)
     mean = rows.mean(axis=0)
-    quantile = float(stats.f.ppf(confidence, _DEVIATOR, _DEVIATOR * (n - 1)))
+    quantile = fisher_quantile(confidence, _DEVIATOR, _DEVIATOR * (n - 1))
     radius = math.sqrt(quantile * float(rows.var(axis=0, ddof=1).sum()) / n)
     norm = float(np.linalg.norm(replicas.mean(axis=0)))
     farthest = float(np.linalg.norm(mean)) + radius

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
 @click.option(
     "--dry-run", is_flag=True, help="Run nothing but a short probe; print what would run, how long, how much disk."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print results.json instead of the table.")
+@click.option("--json", "as_json", is_flag=True, help="Print results.json, or what --dry-run found, as JSON.")
 def run(study: str, output: Path | None, workers: int | None, analyse_only: bool, dry_run: bool, as_json: bool) -> None:
     r"""Run a study and print D with its error and a verdict.
 
@@ -74,12 +76,14 @@ def run(study: str, output: Path | None, workers: int | None, analyse_only: bool
       msd.csv        mean squared displacements, per model and lag
       msd.png        the same as a plot
       diffusion_MODEL.png  MSD, local exponent, D against fit window, spread of replicas
+      arrhenius_MODEL.png  D over 1/T with its error band, where the study has several temperatures
       MODEL-TEMPERATURE/replica-NNN-HASH/   input, log, trajectory and state of each chunk of each replica
       study.json, progress.json  the study as it was resolved, with versions and hashes; how it stands
 
     Stop with Ctrl-C, or have it killed, and run the same command again: it goes on after the last whole chunk of each
     replica, and gives the same trajectories as if it had not been stopped. `lpsmd status FOLDER` tells how it stands.
-    Exit code 0 means every model has its D; 1, that too few replicas of some model survived; 2, bad input.
+    Exit code 0 means every model has its D; 1, that too few replicas of some model survived; 130, that it was
+    stopped; 2, bad input, or what a person must mend.
     """
     from rich.console import Console
 
@@ -88,11 +92,11 @@ def run(study: str, output: Path | None, workers: int | None, analyse_only: bool
     from lpsmd.report import analyse_study, print_report, results, write_results
     from lpsmd.study_file import load_study, study_warnings
 
+    if dry_run and analyse_only:
+        raise click.UsageError("found --dry-run and --analyse-only, needed one of them")
     # Progress and messages go to stderr, what was asked for to stdout.
     messages = Console(stderr=True)
     log_to(messages)
-    for ending in (signal.SIGTERM, signal.SIGHUP):  # a closed terminal must not leave LAMMPS running
-        signal.signal(ending, _interrupt)
     parsed = load_study(study)
     folder = folder_of(parsed, source=study, output=output)
     for warning in study_warnings(parsed):
@@ -103,12 +107,8 @@ def run(study: str, output: Path | None, workers: int | None, analyse_only: bool
     if analyse_only:
         ensemble = read_ensemble(folder, parsed)
     else:
-        try:
-            with watching(messages) as watcher:
-                ensemble = run_ensemble(parsed, folder, workers=workers, watcher=watcher)
-        except KeyboardInterrupt:
-            click.echo(f"stopped; run the same command again to go on with {folder}", err=True)
-            sys.exit(130)
+        with stoppable(folder), watching(messages) as watcher:
+            ensemble = run_ensemble(parsed, folder, workers=workers, watcher=watcher)
     report = analyse_study(parsed, ensemble)
     write_results(report)
     if as_json:
@@ -143,6 +143,22 @@ def folder_of(study: Study, *, source: str, output: Path | None) -> Path:
     return Path(source) if Path(source).is_dir() else default_output(study)
 
 
+@contextlib.contextmanager
+def stoppable(folder: Path) -> Iterator[None]:
+    """End with a hint and code 130 on Ctrl-C, on a batch system's SIGTERM, and when the terminal is closed.
+
+    Under nohup, which ignores the latter, it goes on.
+    """
+    for ending in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(ending) is not signal.SIG_IGN:
+            signal.signal(ending, _interrupt)
+    try:
+        yield
+    except KeyboardInterrupt:
+        click.echo(f"stopped; run the same command again to go on with {folder}", err=True)
+        sys.exit(130)
+
+
 def log_to(console: Console) -> None:
     """Send lpsmd's own messages to the console, below a progress bar where there is one."""
 
@@ -157,5 +173,5 @@ def log_to(console: Console) -> None:
 
 
 def _interrupt(number: int, frame: object) -> NoReturn:
-    """A batch system's SIGTERM ends a study as Ctrl-C does: no LAMMPS process is left behind."""
+    """End a study as Ctrl-C does: no LAMMPS process is left behind."""
     raise KeyboardInterrupt

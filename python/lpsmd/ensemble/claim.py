@@ -92,16 +92,17 @@ def claim(study: Study, output: Path) -> Plan:
     return plan
 
 
-def check_claim(study: Study, output: Path) -> None:
-    """Refuse what `claim` would, and write nothing.
+def check_claim(study: Study, output: Path) -> Plan:
+    """As `claim`, but nothing is written.
 
     Raises
     ------
     EnsembleError
         Naming what differs.
     """
-    if (output / STUDY_RECORD).is_file():
-        refuse_another(_plan(study, output, _structures(study)))
+    plan = _plan(study, output, _structures(study))
+    refuse_another(plan)
+    return plan
 
 
 def _structures(study: Study) -> list[Structure]:
@@ -128,6 +129,8 @@ def read_plan(output: Path) -> Plan:
         If there is none.
     """
     path = output / STUDY_RECORD
+    if output.is_file():
+        raise EnsembleError(f"{output}: found a file, needed the folder of a study, which `lpsmd run` makes")
     if not path.is_file():
         raise EnsembleError(
             f"{output}: found no {STUDY_RECORD}, so no study was run here; run it with "
@@ -144,8 +147,10 @@ def read_plan(output: Path) -> Plan:
             input_sha256=record["input_sha256"],
         )
     except (KeyError, TypeError, ValueError) as error:
+        version = record.get("versions", {}).get("lpsmd", "of another version")
         raise EnsembleError(
-            f"{path}: found a record of another version of lpsmd ({error!r}); run the study again"
+            f"{path}: found a record of lpsmd {version}, which lpsmd {__version__} does not read ({error!r}); use that "
+            "version, or run the study again with another --output"
         ) from error
 
 

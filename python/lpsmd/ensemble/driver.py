@@ -7,6 +7,7 @@ many replicas each condition needs, gives them to the engine, and looks at what 
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -79,7 +80,7 @@ def run_ensemble(study: Study, output: Path, *, workers: int | None = None, watc
         After all LAMMPS processes were stopped.
     """
     check_before(study, output)
-    try:
+    with _storage_explained(output):
         output.mkdir(parents=True, exist_ok=True)
         with only_driver(output):
             plan = claim(study, output)
@@ -94,10 +95,6 @@ def run_ensemble(study: Study, output: Path, *, workers: int | None = None, watc
                 damaged = waves.read_all()
             tell(output, _sentences(waves))
             return Ensemble(plan=plan, outcomes=waves.outcomes())
-    except OSError as error:
-        raise EnsembleError(
-            f"{output}: {error}; nothing that was finished is lost: mend it and run the same command again"
-        ) from error
 
 
 def run_share(output: Path, *, share: tuple[int, int], workers: int | None, watcher: Watcher) -> int:
@@ -125,17 +122,30 @@ def run_share(output: Path, *, share: tuple[int, int], workers: int | None, watc
         As `run_ensemble`.
     """
     plan = read_plan(output)
-    here = replace(plan.study.executor, slurm=None)
+    executor = plan.study.executor
+    here = replace(executor, gpus=executor.devices, slurm=None)
     waves = Waves(plan=plan, diffusion=RunningDiffusion(plan))
     first, step = share
     # Of all replicas, not of those that are left: shares must not change while others finish theirs.
     mine = {outcome.replica for outcome in waves.outcomes()[first::step]}
     todo = [replica for replica in waves.todo() if replica in mine]
     if not todo:
+        _log.info("%s: share %d/%d: nothing is left to run", output, first, step)
         return 0
     driver = _Driver(plan, waves, watcher, alone=False)
-    driver.run(todo, here, workers=workers)
+    with _storage_explained(output):
+        driver.run(todo, here, workers=workers)
     return len(driver.paused)
+
+
+@contextmanager
+def _storage_explained(output: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise EnsembleError(
+            f"{output}: {error}; nothing that was finished is lost: mend it and run the same command again"
+        ) from error
 
 
 @contextmanager
@@ -176,6 +186,8 @@ class _Driver:
         """Until nothing is left to do; an engine that comes to an end is started again, some times."""
         self._tell()
         folder = self.plan.output / "parsl"
+        if not self.alone:  # Parsl numbers its folders: two that start at once would take the same number
+            folder /= f"{host()}-{os.getpid()}"
         for starts_left in reversed(range(_ENGINE_STARTS)):
             try:
                 with parsl_engine(executor, folder=folder, workers=workers_of(executor, workers)) as self.engine:
@@ -196,8 +208,8 @@ class _Driver:
         for replica in todo:
             self._submit(replica)
         while self.running or self.later:
-            self.engine.check()
             ended, _ = wait(self.running, timeout=_TICK_S, return_when=FIRST_COMPLETED)
+            self.engine.check()  # before they are looked at: an engine that ended has ended all of them
             for future in ended:
                 self._look_at(self.running.pop(future), future)
             due = [replica for at, replica in self.later if at <= time.monotonic()]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 from typing import Any
 
 import zmq
+from parsl.addresses import address_by_interface
 from parsl.executors import HighThroughputExecutor
 
 _ANSWER_MS = 10_000
@@ -13,14 +16,22 @@ _ANSWER_MS = 10_000
 class Pool(HighThroughputExecutor):
     """Asks its interchange with patience but not for ever: Parsl's own waits for the answer of a dead one."""
 
+    def listen_everywhere(self) -> None:
+        """Let workers of other machines come, by any address of this one; Parsl's own search asks the internet."""
+        self.address = None
+        self.all_addresses = set()
+        for _, name in socket.if_nameindex():
+            with contextlib.suppress(OSError):  # it has none
+                self.all_addresses.add(address_by_interface(name))
+
     def start(self) -> None:
         """Start the interchange and the first workers."""
         super().start()  # type: ignore[no-untyped-call]
-        socket = self.command_client.zmq_socket
+        client = self.command_client.zmq_socket
         for option in (zmq.RCVTIMEO, zmq.SNDTIMEO):
-            socket.setsockopt(option, _ANSWER_MS)
+            client.setsockopt(option, _ANSWER_MS)
         for option in (zmq.REQ_RELAXED, zmq.REQ_CORRELATE):  # a question may follow one that had no answer
-            socket.setsockopt(option, 1)
+            client.setsockopt(option, 1)
 
     def has_interchange(self) -> bool:
         """Whether results can still come."""

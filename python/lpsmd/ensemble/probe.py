@@ -14,6 +14,7 @@ from lpsmd.ensemble.claim import check_before, check_claim, claim, free_bytes
 from lpsmd.ensemble.driver import task_of
 from lpsmd.ensemble.engine import workers_of
 from lpsmd.ensemble.files import EnsembleError, read_text
+from lpsmd.ensemble.outcomes import begun, outcomes_of
 from lpsmd.ensemble.product import last_run
 from lpsmd.ensemble.records import ChunkRecord, read_status
 from lpsmd.ensemble.replicas import Replica
@@ -27,7 +28,7 @@ _MIN_PROBE_STEPS = 20
 
 @dataclass(frozen=True, kw_only=True)
 class ConditionEstimate:
-    """One model at one temperature: what a step, a chunk, a replica and all of its replicas take.
+    """One model at one temperature: what a step, a chunk, a replica and all replicas that are left take.
 
     `start_s` is what LAMMPS takes for each chunk beside its steps; `disk_bytes` are those of the replicas' folders.
     """
@@ -44,14 +45,16 @@ class ConditionEstimate:
 
 @dataclass(frozen=True, kw_only=True)
 class StudyEstimate:
-    """A whole study. With a target, of as many replicas as it may come to at the most.
+    """What is left of a study: replicas that are not complete, each counted as a whole.
 
-    `wall_s` is that of replicas which start in the order of their numbers, as soon as there is room.
+    With a target these are as many as it may come to at the most. `wall_s` is that of replicas which start in the
+    order of their numbers, as soon as there is room.
     """
 
     study: str
     output: str
     conditions: tuple[ConditionEstimate, ...]
+    complete: int
     atoms: int
     chunks: int
     workers: int
@@ -69,9 +72,13 @@ class StudyEstimate:
         """A table with its sums."""
         most = "at most " if self.at_most else ""
         n = sum(entry.replicas for entry in self.conditions)
+        if not n:
+            return f"{self.study}: all {self.complete} replicas in {self.output} are complete, none is left to run"
         lines = [
             f"{self.study}: {most}{n} replicas of {self.atoms} atoms in {self.output}, {self.chunks} chunks each, "
-            f"{self.workers} at a time" + (f" on each of {self.nodes} nodes" if self.nodes > 1 else ""),
+            f"{self.workers} at a time"
+            + (f" on each of {self.nodes} nodes" if self.nodes > 1 else "")
+            + (f"; {self.complete} more are complete" if self.complete else ""),
             f"{'condition':28s} {'replicas':>8s} {'ms/step':>8s} {'a chunk':>9s} {'core-hours':>10s} {'disk':>9s}",
         ]
         lines += [
@@ -89,7 +96,7 @@ class StudyEstimate:
 
 
 def probe_study(study: Study, output: Path, *, workers: int | None = None) -> StudyEstimate:
-    """Run some steps of every model in a temporary folder, and multiply.
+    """Run some steps of every model that has replicas left in a temporary folder, and multiply.
 
     The probe runs on this machine, also for a study that goes to Slurm: nodes of another kind differ.
 
@@ -108,14 +115,20 @@ def probe_study(study: Study, output: Path, *, workers: int | None = None) -> St
         If the study cannot run; if a probe fails, with LAMMPS' words.
     """
     check_before(study, output)
-    check_claim(study, output)
+    plan = check_claim(study, output)
     at_a_time = workers_of(study.executor, workers)
     nodes = study.executor.slurm.nodes if study.executor.slurm else 1
-    found = [_estimate(study, condition, at_a_time) for condition in study.conditions]
+    complete = {
+        condition: sum(outcome.complete for outcome in outcomes_of(plan, condition, begun(plan, condition)))
+        for condition in study.conditions
+    }
+    left = {condition: study.ensemble.replicas - n for condition, n in complete.items()}
+    found = [_estimate(study, condition, n, at_a_time) for condition, n in left.items() if n]
     return StudyEstimate(
         study=study.name,
         output=str(output),
         conditions=tuple(found),
+        complete=sum(complete.values()),
         atoms=len(study.structure.build(0).types),
         chunks=study.dynamics.n_chunks + 1,
         workers=at_a_time,
@@ -130,15 +143,18 @@ def probe_study(study: Study, output: Path, *, workers: int | None = None) -> St
 def _wall_s(conditions: Sequence[ConditionEstimate], *, slots: int) -> float:
     """Until the last replica ends: one replica needs its time, however many slots there are."""
     order = [
-        entry for index in range(max(e.replicas for e in conditions)) for entry in conditions if index < entry.replicas
+        entry
+        for index in range(max((e.replicas for e in conditions), default=0))
+        for entry in conditions
+        if index < entry.replicas
     ]
     ends = [0.0] * min(slots, len(order))
     for entry in order:
         heapq.heapreplace(ends, ends[0] + entry.replica_s)
-    return max(ends)
+    return max(ends, default=0.0)
 
 
-def _estimate(study: Study, condition: Condition, at_a_time: int) -> ConditionEstimate:
+def _estimate(study: Study, condition: Condition, n: int, at_a_time: int) -> ConditionEstimate:
     dynamics = study.dynamics
     chunks, n_bytes = _probe(study, condition, at_a_time)
     production = [chunk[1] for chunk in chunks]
@@ -148,13 +164,13 @@ def _estimate(study: Study, condition: Condition, at_a_time: int) -> ConditionEs
     replica_s = dynamics.total_steps * ms_per_step / 1000.0 + n_chunks * start_s
     return ConditionEstimate(
         name=condition.name,
-        replicas=study.ensemble.replicas,
+        replicas=n,
         ms_per_step=ms_per_step,
         start_s=start_s,
         chunk_s=start_s + dynamics.chunk_steps * ms_per_step / 1000.0,
         replica_s=replica_s,
-        core_hours=study.ensemble.replicas * replica_s / 3600.0,
-        disk_bytes=study.ensemble.replicas * n_bytes,
+        core_hours=n * replica_s / 3600.0,
+        disk_bytes=n * n_bytes,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from lpsmd.ensemble.outcomes import ReplicaOutcome
@@ -74,9 +74,7 @@ class RunningDiffusion:
                 raise
             self.damaged.append(outcome)
             return
-        if check is not None:
-            check = replace(check, msd=_slim(check.msd))
-        self._found.setdefault(outcome.replica.condition, {})[outcome.replica.index] = (_slim(msd), check)
+        self._found.setdefault(outcome.replica.condition, {})[outcome.replica.index] = (msd.curve(), check)
 
     def _diffusion(self, found: dict[int, tuple[Msd, FrameworkCheck | None]]) -> Diffusion | None:
         from lpsmd.analysis import diffusion_coefficient
@@ -91,13 +89,6 @@ class RunningDiffusion:
             frameworks=checks if len(checks) == len(order) else None,
             structures=[self.plan.study.structure_of(index) for index in order],
         )
-
-
-def _slim(msd: Msd) -> Msd:
-    """Without tensors and collective curves, which are most of its memory: thousands are held at a time."""
-    import numpy as np
-
-    return replace(msd, tensor_A2=np.empty((0, 3, 3)), collective_A2=None, collective_tensor_A2=None)
 
 
 def diffusion_options(analysis: AnalysisSpec) -> DiffusionOptions:

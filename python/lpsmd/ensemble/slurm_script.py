@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lpsmd.ensemble.claim import check_before, claim
 from lpsmd.ensemble.driver import only_driver
-from lpsmd.ensemble.engine import workers_of
+from lpsmd.ensemble.engine import job_prologue, workers_of
 from lpsmd.ensemble.files import EnsembleError, write_atomically
 from lpsmd.study import SlurmSpec, Study
 
@@ -34,7 +34,10 @@ def write_slurm_script(study: Study, output: Path) -> Path:
     """
     slurm = study.executor.slurm
     if slurm is None:
-        raise EnsembleError("found no [executor.slurm] in the study, its walltime is needed: see `lpsmd init --help`")
+        raise EnsembleError(
+            f"{study.name}: found no [executor.slurm] in the study, needed one with a walltime; "
+            "`lpsmd init - --protocol reference` shows it"
+        )
     if study.ensemble.target_relative_error is not None:
         raise EnsembleError(
             "[ensemble]: target_relative_error: someone must look at the error while replicas run: give `replicas` "
@@ -57,7 +60,7 @@ def _script(study: Study, slurm: SlurmSpec, output: Path) -> str:
         "job-name": study.name,
         "partition": slurm.partition,
         "account": slurm.account,
-        "time": slurm.walltime,
+        "time": str(slurm.minutes),
         "nodes": "1",
         "ntasks": "1",
         "cpus-per-task": str(workers),
@@ -74,7 +77,7 @@ def _script(study: Study, slurm: SlurmSpec, output: Path) -> str:
         "",
         f"# {replicas} replicas in {shares} shares, {workers} at a time in each. A share that has no time for another",
         "# chunk goes back into the queue; all of it may be submitted again at any time, and does what is missing.",
-        slurm.prologue.rstrip(),
+        job_prologue(slurm),
         f"{command} --share $SLURM_ARRAY_TASK_ID/{shares}",
         "code=$?",
         f'[ $code -eq {TRY_AGAIN} ] && scontrol requeue "${{SLURM_ARRAY_JOB_ID}}_$SLURM_ARRAY_TASK_ID"',

@@ -50,6 +50,7 @@ REPLICA_RECORD = "replica.json"
 _CHECKED = ("restart", "dump.gz")
 _KEPT = (*_CHECKED, "log", "in")
 _FULL_BYTES = 16384
+_AROUND_S = 15.0
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
@@ -388,14 +389,17 @@ class _Runner:
         )
 
     def _expected_s(self) -> float:
-        """About how long the next chunk will take: as long as the longest until now."""
-        return max((record.wall_s for record in self.status.chunks.values()), default=0.0)
+        """At most how long the next chunk will take, by the longest until now; with what is around LAMMPS."""
+        return _AROUND_S + 1.2 * max((record.wall_s for record in self.status.chunks.values()), default=0.0)
 
 
 def _job_ends_before(seconds: float) -> bool:
-    """Whether the batch job that this is ends sooner, by what Slurm says of it."""
-    end = os.environ.get("SLURM_JOB_END_TIME", "")
-    return end.isdigit() and int(end) - time.time() < seconds
+    """Whether the batch job that this is ends sooner, and the next one would have more time for it."""
+    start, end = (os.environ.get(f"SLURM_JOB_{what}_TIME", "") for what in ("START", "END"))
+    if not (start.isdigit() and end.isdigit()):
+        return False
+    # While half of its time is left, a job tries in any case: else jobs that are too short would do nothing for ever.
+    return int(end) - time.time() < min(seconds, (int(end) - int(start)) / 2)
 
 
 def _fresh(folder: Path, name: str) -> Path:
