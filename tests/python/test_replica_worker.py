@@ -358,7 +358,7 @@ def test_folders_that_take_no_files_stop_the_study_and_lose_nothing(begun: Plan,
     [
         ("kill -9 $$", FailureKind.KILLED, "lmp was ended by SIGKILL: by the system if memory ran out"),
         ("kill -SEGV $$", FailureKind.KILLED, "lmp was ended by SIGSEGV"),
-        ('lmp "$@" & sleep 0.3; kill -9 $!; wait $!; exit $?', FailureKind.KILLED, "lmp was ended by SIGKILL"),
+        ('lmp "$@" & sleep 0.05; kill -9 $!; wait $!; exit $?', FailureKind.KILLED, "lmp was ended by SIGKILL"),
         ("exit 3", FailureKind.PRODUCT, r"failed-1/running/chunk\.3\.log: found no end of the run"),
         ("ulimit -v 150000", FailureKind.MEMORY, "failed to map segment"),
         ("echo slurmstepd: error: Detected 1 oom_kill event; kill -9 $$", FailureKind.MEMORY, "oom_kill"),
