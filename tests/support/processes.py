@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 
@@ -29,8 +30,17 @@ def processes_in(folder: Path) -> list[int]:
 
 def wait_until_gone(word: str, *, limit_s: float = 30.0) -> None:
     """Wait for the end of all processes with a word in their command line."""
+    _wait_for_none(lambda: processes_with(word), word, limit_s)
+
+
+def wait_until_none_in(folder: Path, *, limit_s: float = 30.0) -> None:
+    """Wait for the end of all processes that work in a folder or one below it."""
+    _wait_for_none(lambda: processes_in(folder), str(folder), limit_s)
+
+
+def _wait_for_none(look: Callable[[], list[int]], what: str, limit_s: float) -> None:
     end = time.monotonic() + limit_s
-    while left := processes_with(word):
+    while left := look():
         if time.monotonic() > end:
-            raise AssertionError(f"{word}: processes {left} are still there")
+            raise AssertionError(f"{what}: processes {left} are still there")
         time.sleep(0.01)
