@@ -113,8 +113,8 @@ def workers_of(executor: ExecutorSpec, asked: int | None = None) -> int:
 def job_prologue(slurm: SlurmSpec) -> str:
     """What a job does first: say when it ends, which Slurm itself does since 23.02 only, then the study's own lines."""
     return (
-        "export SLURM_JOB_START_TIME=$(date +%s)\n"
-        f"export SLURM_JOB_END_TIME=$((SLURM_JOB_START_TIME + {60 * slurm.minutes}))\n"
+        "export SLURM_JOB_START_TIME=${SLURM_JOB_START_TIME:-$(date +%s)}\n"
+        f"export SLURM_JOB_END_TIME=${{SLURM_JOB_END_TIME:-$((SLURM_JOB_START_TIME + {60 * slurm.minutes}))}}\n"
         f"{slurm.prologue.rstrip()}"
     )
 
