@@ -237,7 +237,7 @@ def _analyse(study: Study, ensemble: Ensemble, condition: Condition) -> Conditio
     analysis = ConditionAnalysis(
         summary=summary,
         msd_rows=tuple(msd_rows(found.msds, structures=found.diffusion.structures)),
-        msds=tuple(msd.curve() for msd in found.msds),
+        msds=tuple(msd.curve(found.msds[0]) for msd in found.msds),
     )
     return ConditionReport(condition=condition, outcomes=outcomes, analysis=analysis)
 

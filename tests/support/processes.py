@@ -44,3 +44,26 @@ def _wait_for_none(look: Callable[[], list[int]], what: str, limit_s: float) -> 
         if time.monotonic() > end:
             raise AssertionError(f"{what}: processes {left} are still there")
         time.sleep(0.01)
+
+
+def descendants(pid: int, *, but: str) -> list[int]:
+    """Children of a process, their children and so on, without those with a word in their command line, and theirs."""
+    parents: dict[int, list[int]] = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it has just ended
+            if but.encode() not in (folder / "cmdline").read_bytes():
+                parent = int((folder / "stat").read_text(errors="replace").rpartition(")")[2].split()[1])
+                parents.setdefault(parent, []).append(int(folder.name))
+    found = list(parents.get(pid, []))
+    for child in found:
+        found += parents.get(child, [])
+    return found
+
+
+def memory_MB(pid: int) -> float:
+    """Memory of a process, of what it shares its part; 0 if it has ended."""
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) / 1024
+    return 0.0

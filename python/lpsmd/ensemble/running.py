@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from lpsmd.ensemble.outcomes import ReplicaOutcome
@@ -74,7 +74,11 @@ class RunningDiffusion:
                 raise
             self.damaged.append(outcome)
             return
-        self._found.setdefault(outcome.replica.condition, {})[outcome.replica.index] = (msd.curve(), check)
+        found = self._found.setdefault(outcome.replica.condition, {})
+        like = next(iter(found.values()))[0] if found else None
+        if check is not None:
+            check = replace(check, msd=check.msd.curve(like))
+        found[outcome.replica.index] = (msd.curve(like), check)
 
     def _diffusion(self, found: dict[int, tuple[Msd, FrameworkCheck | None]]) -> Diffusion | None:
         from lpsmd.analysis import diffusion_coefficient
