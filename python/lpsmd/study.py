@@ -44,6 +44,13 @@ class GeneratedStructure:
     seed: int
     count: int
 
+    @property
+    def elements(self) -> tuple[str, ...]:
+        """Elements in the order of their atom types."""
+        from lpsmd.structure import LI6PS5CL_ELEMENTS
+
+        return LI6PS5CL_ELEMENTS
+
     def build(self, index: int) -> Structure:
         """Make cell number `index`."""
         # Here and not above: `lpsmd status` must not pay for numpy.
@@ -59,6 +66,11 @@ class StructureFile:
     file: Path
     sha256: str
     count: int = 1
+
+    @property
+    def elements(self) -> tuple[str, ...]:
+        """Elements in the order of their atom types."""
+        return self.build(0).elements
 
     def build(self, index: int) -> Structure:
         """Read the cell; there is but number 0."""
