@@ -7,9 +7,11 @@ is what keys have to do with each other. Every fault of a file is told at once: 
 from __future__ import annotations
 
 import json
+import logging
 import math
 import tomllib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from lpsmd.errors import LpsmdError
@@ -41,6 +43,8 @@ from lpsmd.study_warnings import study_warnings
 __all__ = ["DEMO_FOLDER", "DEMO_STUDY", "PROTOCOLS", "load_study", "shipped_models", "study_warnings"]
 
 DEMO_STUDY = DEMO_FOLDER / "study.toml"
+
+_log = logging.getLogger(__name__)
 
 #: Study files to start from, by the name that `lpsmd init --protocol` knows.
 PROTOCOLS = {
@@ -78,14 +82,19 @@ def load_study(path: str | Path) -> Study:
     ----------
     path
         A TOML file, whose structure file and models' passports are read as well; the word ``demo`` for the study that
-        ships with lpsmd; or the folder with the results of a study, which needs neither study file nor model files.
+        ships with lpsmd, whatever is called so here; or the folder with the results of a study, for which neither
+        study file nor structure file nor model files are read.
 
     Raises
     ------
     StudyError
         Naming the file and, one a line, every fault: the section, the key, what was found and what is needed.
     """
-    path = DEMO_STUDY if str(path) == "demo" else Path(path)
+    if path == "demo":
+        if Path(path).is_dir():
+            _log.warning("demo is the study that ships with lpsmd; for the folder here write ./demo or demo/study.toml")
+        return _from_file(DEMO_STUDY)
+    path = Path(path)
     return _from_results(path) if path.is_dir() else _from_file(path)
 
 
@@ -132,7 +141,7 @@ def _from_results(folder: Path) -> Study:
             f"{file}: the record has hash {values.get('hash')}, but its values give {study.hash}: it was changed after "
             f"it was written, or another version of lpsmd wrote it; give the study file instead"
         )
-    return study
+    return replace(study, folder=folder)
 
 
 # --- from the file to a study --------------------------------------------------------------------

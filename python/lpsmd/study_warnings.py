@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from lpsmd.study import GeneratedStructure, Study
+from lpsmd.study import GeneratedStructure, StructureFile, Study
 
 # Conventional cells up to which independent structures may coincide by chance, and are compared.
 _FEW_CELLS = 1
@@ -121,12 +121,14 @@ def _structures(study: Study) -> Iterator[str]:
 
 
 def _framework(study: Study) -> Iterator[str]:
-    dumped = study.dynamics.dump_species
+    dumped, structure = study.dynamics.dump_species, study.structure
     if dumped is None or not study.ensemble.stop_on_broken_framework:
+        return
+    if isinstance(structure, StructureFile) and not structure.file.is_file():  # that of a study that was begun
         return
     from lpsmd.analysis.framework import framework_for
 
-    held = framework_for(study.structure.elements)
+    held = framework_for(structure.elements)
     if held is not None and framework_for(dumped) is None:
         yield (
             f"[dynamics] dump_species = {list(dumped)}: nothing tells whether a {'-'.join(held.bond)} bond breaks, and "

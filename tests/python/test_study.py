@@ -525,6 +525,22 @@ def test_all_faults_are_listed_one_a_line(tmp_path: Path, replacements: dict[str
     assert len(lines) >= len(replacements)
 
 
+def test_demo_is_the_study_that_ships_whatever_is_called_so_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    mine = study_of(tmp_path)
+    (tmp_path / "demo").mkdir()
+    (tmp_path / "demo" / "study.json").write_text(json.dumps({"study": mine.to_dict()}))
+    shipped = load_study("demo")
+    assert shipped == load_study(DEMO_STUDY)
+    assert shipped.results_folder().name == f"demo-{shipped.hash[:8]}"
+    assert "for the folder here write ./demo or demo/study.toml" in caplog.text
+    for folder in ("./demo", Path("demo")):
+        assert load_study(folder) == mine
+        assert load_study(folder).results_folder() == Path("demo")
+
+
 # ----- what is warned of -----------------------------------------------------------------------------------
 
 
