@@ -32,13 +32,15 @@ from lpsmd.ensemble import (
 )
 from lpsmd.ensemble.claim import claim
 from lpsmd.ensemble.locks import hold, read_holder
+from lpsmd.ensemble.probe import probe_study
 from lpsmd.ensemble.records import DamagedRecordError, read_status, write_status
 from lpsmd.ensemble.worker import RUNNING, ReplicaState, run_replica
 from lpsmd.errors import LpsmdError
 from lpsmd.inputs import find_lmp, lammps_environment, lammps_program
 from lpsmd.report import analyse_study, print_report
-from lpsmd.structure import Structure, write_structure
+from lpsmd.structure import Structure, li6ps5cl, write_structure
 from lpsmd.study import Condition
+from lpsmd.study_file import load_study
 from support.broken_models import FAILURE, NAN_ENERGY, NAN_FORCES, OUT_OF_MEMORY, breaking_model
 from support.mounts import disk, read_only
 from support.processes import processes_in, wait_until_none_in
@@ -268,6 +270,28 @@ def test_an_input_that_is_edited_between_two_chunks_stops_the_replica(
         claim(begun.study, begun.output)
     path.write_bytes(whole)
     goes_on(begun, dumps)
+
+
+def test_a_moved_folder_goes_on_with_its_own_structures(tmp_path: Path) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    old.mkdir()
+    write_structure(li6ps5cl(a_A=10.0), old / "cell.data")
+    plan = claimed(old, STUDY.replace('generator = "li6ps5cl"\na_A = 10.0', 'file = "cell.data"'))
+    (old / "out").rename(new)
+    (old / "cell.data").unlink()
+    study = load_study(new)
+    assert probe_study(study, study.results_folder(), workers=1).atoms == 52
+    moved = claim(study, study.results_folder())
+    assert moved.structures == plan.structures
+    for index in (0, 1):
+        assert run_replica(task(moved, index)).state is ReplicaState.COMPLETE
+    # Where all is complete, not even the model is needed.
+    (old / "soft_pbe.pt").unlink()
+    assert all(outcome.complete for outcome in run_ensemble(study, new, watcher=Silent()).outcomes)
+    end = run_replica(task(moved, production_ps=LONG_PS))
+    assert end.failure is not None
+    assert end.failure.kind is FailureKind.MODEL
+    assert end.failure.kind.remedy == "put the file back (or, if it was moved, give the study file again)"
 
 
 def forget_chunk_2(plan: Plan) -> None:

@@ -54,7 +54,7 @@ class FailureKind(StrEnum):
 _REMEDIES = {
     FailureKind.DISK: "free some space",
     FailureKind.STORAGE: "make the folder writable",
-    FailureKind.MODEL: "put the file back",
+    FailureKind.MODEL: "put the file back (or, if it was moved, give the study file again)",
     FailureKind.INPUT: "put the file back",
     FailureKind.PROGRAM: "give the program in [executor] as lmp",
     FailureKind.INTERNAL: "do what it says (or report it, if it makes no sense)",
