@@ -118,8 +118,24 @@ def analyse_study(study: Study, ensemble: Ensemble) -> StudyReport:
     )
 
 
-def write_results(report: StudyReport) -> None:
-    """Write results.json, msd.csv, msd.png, and for each model its plots into the study's folder."""
+def write_results(report: StudyReport) -> tuple[str, ...]:
+    """Write results.json, msd.csv, msd.png, and for each model its plots into the study's folder; their names.
+
+    Raises
+    ------
+    LpsmdError
+        If the folder does not take them.
+    """
+    try:
+        return tuple(_write_results(report))
+    except OSError as error:
+        raise LpsmdError(
+            f"{report.ensemble.output}: results cannot be written there ({error.strerror or error}); make the folder "
+            "writable, or analyse a copy of it"
+        ) from error
+
+
+def _write_results(report: StudyReport) -> Iterator[str]:
     from lpsmd.analysis import (
         MSD_CSV_COLUMNS,
         ModelResult,
@@ -131,6 +147,7 @@ def write_results(report: StudyReport) -> None:
 
     output = report.ensemble.output
     write_atomically(output / "results.json", json.dumps(results(report), indent=2, allow_nan=False) + "\n")
+    yield "results.json"
     rows = [
         ModelResult(
             label=report.label(entry),
@@ -151,15 +168,19 @@ def write_results(report: StudyReport) -> None:
         for row in entry.analysis.msd_rows
     )
     write_csv(output / "msd.csv", MSD_CSV_COLUMNS, lines)
+    yield "msd.csv"
     study = report.study
     title = f"{study.name}: {study.analysis.species} at {_temperatures(study)}"
     save_msd_plot(output / "msd.png", rows, title=title)
+    yield "msd.png"
     for row in rows:
         save_diffusion_plot(output / f"diffusion_{row.label}.png", row, title=f"{row.label}, {title}")
-    for found in report.activation_energies:
-        if found.fit is not None:
-            label = found.model.label
-            save_arrhenius_plot(output / f"arrhenius_{label}.png", found.fit, title=f"{label}, {study.name}")
+    yield "diffusion_*.png"
+    fits = {found.model.label: found.fit for found in report.activation_energies if found.fit is not None}
+    for label, fit in fits.items():
+        save_arrhenius_plot(output / f"arrhenius_{label}.png", fit, title=f"{label}, {study.name}")
+    if fits:
+        yield "arrhenius_*.png"
 
 
 def results(report: StudyReport) -> dict[str, Any]:
@@ -205,12 +226,6 @@ def print_report(report: StudyReport, console: Console) -> None:
         say(str(line))
     for line in _warnings(report):
         say(line, style="yellow")
-    written = ["results.json"]
-    if len(report.short_of_replicas) < len(report.conditions):
-        written += ["msd.csv", "msd.png", "diffusion_*.png"]
-    if any(found.fit is not None for found in report.activation_energies):
-        written.append("arrhenius_*.png")
-    say(f"{', '.join(written)} in {report.ensemble.output}")
 
 
 def _analyse(study: Study, ensemble: Ensemble, condition: Condition) -> ConditionReport:
@@ -237,7 +252,7 @@ def _analyse(study: Study, ensemble: Ensemble, condition: Condition) -> Conditio
     analysis = ConditionAnalysis(
         summary=summary,
         msd_rows=tuple(msd_rows(found.msds, structures=found.diffusion.structures)),
-        msds=tuple(msd.curve() for msd in found.msds),
+        msds=tuple(msd.curve(found.msds[0]) for msd in found.msds),
     )
     return ConditionReport(condition=condition, outcomes=outcomes, analysis=analysis)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -44,6 +44,13 @@ class GeneratedStructure:
     seed: int
     count: int
 
+    @property
+    def elements(self) -> tuple[str, ...]:
+        """Elements in the order of their atom types."""
+        from lpsmd.structure import LI6PS5CL_ELEMENTS
+
+        return LI6PS5CL_ELEMENTS
+
     def build(self, index: int) -> Structure:
         """Make cell number `index`."""
         # Here and not above: `lpsmd status` must not pay for numpy.
@@ -59,6 +66,11 @@ class StructureFile:
     file: Path
     sha256: str
     count: int = 1
+
+    @property
+    def elements(self) -> tuple[str, ...]:
+        """Elements in the order of their atom types."""
+        return self.build(0).elements
 
     def build(self, index: int) -> Structure:
         """Read the cell; there is but number 0."""
@@ -242,7 +254,10 @@ class Condition:
 
 @dataclass(frozen=True, kw_only=True)
 class Study:
-    """Everything that a study file says, resolved and checked."""
+    """Everything that a study file says, resolved and checked.
+
+    `folder` is the one with its results that it was read from, where it goes on; it is no part of the study itself.
+    """
 
     name: str
     seed: int
@@ -253,6 +268,7 @@ class Study:
     ensemble: EnsembleSpec
     executor: ExecutorSpec
     analysis: AnalysisSpec
+    folder: Path | None = field(default=None, compare=False)
 
     @classmethod
     def load(cls, source: str | Path) -> Study:
@@ -275,7 +291,7 @@ class Study:
         Parameters
         ----------
         output
-            Folder of the study; default: NAME-HASH in the working folder.
+            Folder of the study; default: that of `results_folder`.
         workers
             Replicas at a time on a node; default: the study's, else one for each core or GPU.
         watcher
@@ -291,7 +307,7 @@ class Study:
         from lpsmd.report import analyse_study, write_results
 
         with watching() as lines:
-            ensemble = run_ensemble(self, self._folder(output), workers=workers, watcher=watcher or lines)
+            ensemble = run_ensemble(self, self.results_folder(output), workers=workers, watcher=watcher or lines)
         report = analyse_study(self, ensemble)
         write_results(report)
         return report
@@ -300,20 +316,21 @@ class Study:
         """How the study stands, also while another process runs it; see `lpsmd.ensemble.study_status`."""
         from lpsmd.ensemble import study_status
 
-        return study_status(self._folder(output))
+        return study_status(self.results_folder(output))
 
     def diffusion(self, output: str | Path | None = None) -> dict[str, Diffusion]:
         """D of each model and temperature that has enough complete replicas, by the name of the condition."""
         from lpsmd.ensemble import read_ensemble
         from lpsmd.report import analyse_study
 
-        report = analyse_study(self, read_ensemble(self._folder(output), self))
+        report = analyse_study(self, read_ensemble(self.results_folder(output), self))
         return {entry.condition.name: entry.analysis.diffusion for entry in report.conditions if entry.analysis}
 
-    def _folder(self, output: str | Path | None) -> Path:
+    def results_folder(self, output: str | Path | None = None) -> Path:
+        """Where its results are: as told, else in the folder that it was read from, else NAME-HASH here."""
         from lpsmd.ensemble import default_output
 
-        return default_output(self) if output is None else Path(output)
+        return Path(output) if output is not None else self.folder or default_output(self)
 
     @property
     def conditions(self) -> tuple[Condition, ...]:
@@ -360,7 +377,9 @@ class Study:
 
     def to_dict(self) -> dict[str, Any]:
         """The resolved study as JSON-ready values; `from_dict` reads them."""
-        return {**plain(asdict(self)), "hash": self.hash}
+        values = plain(asdict(self))
+        del values["folder"]
+        return {**values, "hash": self.hash}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Study:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import tolerances
@@ -21,7 +24,10 @@ from lpsmd.ensemble import (
 )
 from lpsmd.ensemble.claim import DRIVER_LOCK
 from lpsmd.ensemble.locks import hold
+from lpsmd.ensemble.running import RunningDiffusion
+from lpsmd.errors import LpsmdError
 from lpsmd.inputs import find_lammps_input, find_lmp, lammps_environment
+from lpsmd.structure import Structure, write_structure
 from lpsmd.study import Condition, Study
 from lpsmd.study_file import load_study
 from support.studies import STUDY, soft_model, study_file
@@ -145,7 +151,9 @@ def test_complete_replicas_are_not_run_again(finished: tuple[Study, Path, Notes]
 def test_another_study_in_the_folder_is_refused(finished: tuple[Study, Path, Notes], tmp_path: Path) -> None:
     _, output = copied(finished, tmp_path)
     changed = load_study(study_file(tmp_path, STUDY.replace("a_A = 10.0", "a_A = 9.9")))
-    with pytest.raises(EnsembleError, match=r"structure\.a_A was 10\.0, is 9\.9.*choose another --output"):
+    with pytest.raises(
+        EnsembleError, match=r"structure\.a_A was 10\.0, is 9\.9; .*; to go on with it .* another --output \(.*\)$"
+    ):
         run_ensemble(changed, output, watcher=Notes())
     same = load_study(study_file(tmp_path))
     assert default_output(same) != default_output(changed)
@@ -213,7 +221,47 @@ def test_elements_are_checked_before_anything_runs(tmp_path: Path) -> None:
     sodium = STUDY + '\n[analysis]\nspecies = "Na"\n'
     with pytest.raises(EnsembleError, match=r"species: found 'Na', needed one of .*Li, P, S, Cl"):
         run_ensemble(load_study(study_file(tmp_path, sodium)), tmp_path / "out", watcher=Notes())
+    lithium = Structure(
+        elements=("Li",),
+        types=np.zeros(2, dtype=np.int64),
+        positions_A=np.array([[0.0, 0.0, 0.0], [5.0, 5.0, 5.0]]),
+        cell_A=10.0 * np.eye(3),
+        title="Li",
+    )
+    write_structure(lithium, tmp_path / "cell.data")
+    alone = STUDY.replace('generator = "li6ps5cl"\na_A = 10.0', 'file = "cell.data"')
+    with pytest.raises(EnsembleError, match=r'drift: found "framework", needed "com" or "none", as .* beside Li$'):
+        run_ensemble(load_study(study_file(tmp_path, alone)), tmp_path / "out", watcher=Notes())
     assert not (tmp_path / "out").exists()
+
+
+def test_a_program_that_is_not_there_is_named_before_anything_runs(tmp_path: Path) -> None:
+    study = load_study(study_file(tmp_path, STUDY + '[executor]\nlmp = "./none"\n'))
+    with pytest.raises(LpsmdError, match=rf"\[executor\]: lmp: {tmp_path}/none: found no program that can be run"):
+        run_ensemble(study, tmp_path / "out", watcher=Notes())
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("analysis", "told"),
+    [({"fit_window": (0.1, 0.11)}, "the fit window .* holds"), ({"species": "Na"}, "no atom of element 'Na'")],
+)
+def test_a_running_D_that_cannot_be_had_stops_nothing(
+    analysis: dict[str, object],
+    told: str,
+    finished: tuple[Study, Path, Notes],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    study, output, _ = finished
+    plan = read_ensemble(output, replace(study, analysis=replace(study.analysis, **analysis))).plan  # type: ignore[arg-type]
+    running = RunningDiffusion(plan)
+    for outcome in read_ensemble(output).outcomes:
+        running.add(outcome)
+    condition, _ = study.conditions
+    assert running.of_all(condition) is None
+    assert running.of(condition) is None
+    (record,) = caplog.records
+    assert re.search(rf"^warning: soft_pbe-600K: no running D: .*{told}", record.getMessage())
 
 
 def test_analysis_without_a_run_is_refused(tmp_path: Path) -> None:
@@ -236,13 +284,3 @@ def test_a_folder_with_a_space_is_refused_before_anything_runs(tmp_path: Path) -
     with pytest.raises(EnsembleError, match="found a space in the path, LAMMPS inputs take none"):
         run_ensemble(study, tmp_path / "my results", watcher=Notes())
     assert not (tmp_path / "my results").exists()
-
-
-def test_a_study_stops_at_its_target(tmp_path: Path) -> None:
-    # Soft spheres that have melted: D is known to a tenth after the first wave.
-    target = "target_relative_error = 0.2\nmaximum_replicas = 40"
-    study = load_study(study_file(tmp_path, STUDY.replace("replicas = 2", target)))
-    notes = Notes()
-    ensemble = run_ensemble(study, tmp_path / "out", workers=2, watcher=notes)
-    assert len(ensemble.outcomes) >= 16
-    assert notes.decisions

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from support.mounts import read_only
 from support.studies import STUDY, soft_model, study_file
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -45,6 +46,7 @@ def test_the_table_says_d_with_error_window_and_verdict(folder: Path) -> None:
     assert "2/2" in table
     assert "lj: D(HSE06) / D(PBE) = 1.00 +- " in table
     assert "cannot be told apart" in table
+    assert table.splitlines()[-1] == "results.json, msd.csv, msd.png, diffusion_*.png in out"
 
 
 def test_progress_is_plain_lines_where_there_is_no_terminal(folder: Path) -> None:
@@ -101,6 +103,18 @@ def test_the_same_numbers_come_from_analyse_only(folder: Path) -> None:
     done = lpsmd("run", "study.toml", "--output", "out", "--analyse-only", "--json", cwd=folder)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == before
+
+
+def test_a_copy_that_takes_no_files_is_analysed_all_the_same(folder: Path) -> None:
+    with read_only(folder / "out"):
+        done = lpsmd("run", "out", "--analyse-only", cwd=folder)
+    assert done.returncode == 2
+    told = (folder / "stdout").read_text().splitlines()[:-1]  # the last names the files that were written
+    assert done.stdout.splitlines() == told
+    assert done.stderr == (
+        "error: out: results cannot be written there (Read-only file system); make the folder writable, or analyse a "
+        "copy of it\n"
+    )
 
 
 def test_too_few_survivors_fail_the_study_but_not_its_report(tmp_path: Path) -> None:

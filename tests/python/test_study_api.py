@@ -89,8 +89,21 @@ def test_what_is_complete_is_analysed_again_and_nothing_runs(study: Study, paire
     assert (paired_study / "out" / "results.json").read_text() == before.replace(
         '"directory": "out/', f'"directory": "{paired_study}/out/'
     )
-    # The folder alone is enough.
-    assert lpsmd.Study.load(paired_study / "out").diffusion(paired_study / "out").keys() == set(CONDITIONS)
+
+
+def test_a_study_of_a_folder_goes_on_there(study: Study, paired_study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    again = lpsmd.Study.load(paired_study / "out")
+    assert again == study
+    assert again.diffusion().keys() == set(CONDITIONS)
+    assert again.status().complete == 8
+    watcher = Silent()
+    again.run(watcher=watcher)
+    assert watcher.told == 0
+    # It is no part of the study that is written down.
+    assert again.to_dict() == study.to_dict()
+    monkeypatch.chdir(paired_study)
+    with pytest.raises(lpsmd.LpsmdError, match=r"^tiny-\w{8}: found no study\.json, so no study was run here"):
+        study.status()
 
 
 def test_without_a_run_there_is_no_answer(study: Study, tmp_path: Path) -> None:
@@ -152,8 +165,8 @@ def test_activation_energies_are_printed_written_and_drawn(study: Study, paired_
     )
     assert "\nsoft_pbe: Ea = 0." in repr(shown)
     assert "\nsoft_hse06: no activation energy: " in repr(shown)
-    assert "diffusion_*.png, arrhenius_*.png in" in repr(shown)
-    write_results(shown)
+    written = ("results.json", "msd.csv", "msd.png", "diffusion_*.png", "arrhenius_*.png")
+    assert write_results(shown) == written
     assert (tmp_path / "arrhenius_soft_pbe.png").stat().st_size > 0
     assert not (tmp_path / "arrhenius_soft_hse06.png").exists()
     pbe, _ = json.loads((tmp_path / "results.json").read_text())["activation_energies"]

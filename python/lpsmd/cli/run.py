@@ -42,7 +42,8 @@ def run(study: str, output: Path | None, workers: int | None, analyse_only: bool
     r"""Run a study and print D with its error and a verdict.
 
     STUDY.toml names a structure, models, a temperature and lengths; the word demo stands for the study that
-    ships with lpsmd, and the folder of a study for that study, which goes on there. Each replica of each model
+    ships with lpsmd, and the folder of a study for that study, which goes on there (a folder of the name demo is
+    ./demo). Each replica of each model
     runs in LAMMPS, in a folder of its own and with a seed of its own. Then the mean squared displacements give D
     by the Einstein relation, with a 95 % interval over the replicas.
 
@@ -98,7 +99,7 @@ def run(study: str, output: Path | None, workers: int | None, analyse_only: bool
     messages = Console(stderr=True)
     log_to(messages)
     parsed = load_study(study)
-    folder = folder_of(parsed, source=study, output=output)
+    folder = parsed.results_folder(output)
     for warning in study_warnings(parsed):
         click.echo(f"warning: {warning}", err=True)
     if dry_run:
@@ -110,13 +111,16 @@ def run(study: str, output: Path | None, workers: int | None, analyse_only: bool
         with stoppable(folder), watching(messages) as watcher:
             ensemble = run_ensemble(parsed, folder, workers=workers, watcher=watcher)
     report = analyse_study(parsed, ensemble)
-    write_results(report)
+    # Before anything is written: the folder may be a copy that takes no files.
     if as_json:
         click.echo(json.dumps(results(report), indent=2))
     else:
         # In a file or a pipe, room for the whole table.
         wide = None if sys.stdout.isatty() else 120
         print_report(report, Console(width=wide))
+    written = write_results(report)
+    if not as_json:
+        click.echo(f"{', '.join(written)} in {folder}")
     for entry in report.short_of_replicas:
         click.echo(
             f"error: {report.label(entry)}: {len(entry.complete)} of {len(entry.outcomes)} replicas complete, "
@@ -132,15 +136,6 @@ def _dry_run(study: Study, folder: Path, *, workers: int | None, as_json: bool) 
 
     found = probe_study(study, folder, workers=workers)
     click.echo(json.dumps(found.to_dict(), indent=2) if as_json else str(found))
-
-
-def folder_of(study: Study, *, source: str, output: Path | None) -> Path:
-    """Where a study has its results: where it is told to, else in the folder that it was read from, else NAME-HASH."""
-    from lpsmd.ensemble import default_output
-
-    if output is not None:
-        return output
-    return Path(source) if Path(source).is_dir() else default_output(study)
 
 
 @contextlib.contextmanager

@@ -20,7 +20,7 @@ from lpsmd.ensemble.records import ChunkRecord, read_status
 from lpsmd.ensemble.replicas import Replica
 from lpsmd.ensemble.worker import run_replica
 from lpsmd.progress import duration
-from lpsmd.study import Condition, Dynamics, Study
+from lpsmd.study import Condition, Dynamics, StructureFile, Study
 
 _PROBE_FRAMES = 3
 _MIN_PROBE_STEPS = 20
@@ -116,6 +116,9 @@ def probe_study(study: Study, output: Path, *, workers: int | None = None) -> St
     """
     check_before(study, output)
     plan = check_claim(study, output)
+    own = output / plan.structures[0].data_file
+    if isinstance(study.structure, StructureFile) and own.is_file():  # the one that it was made from may be gone
+        study = replace(study, structure=replace(study.structure, file=own))
     at_a_time = workers_of(study.executor, workers)
     nodes = study.executor.slurm.nodes if study.executor.slurm else 1
     complete = {
@@ -129,7 +132,7 @@ def probe_study(study: Study, output: Path, *, workers: int | None = None) -> St
         output=str(output),
         conditions=tuple(found),
         complete=sum(complete.values()),
-        atoms=len(study.structure.build(0).types),
+        atoms=plan.structures[0].atoms,
         chunks=study.dynamics.n_chunks + 1,
         workers=at_a_time,
         nodes=nodes,

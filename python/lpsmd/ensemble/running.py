@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from lpsmd.ensemble.outcomes import ReplicaOutcome
@@ -15,11 +16,14 @@ from lpsmd.study import AnalysisSpec, Condition
 if TYPE_CHECKING:
     from lpsmd.analysis import Diffusion, DiffusionOptions, FrameworkCheck, Msd
 
+_log = logging.getLogger(__name__)
+
 
 @dataclass
 class RunningDiffusion:
     """The MSDs of the complete replicas of each condition, without what only a report needs.
 
+    What cannot be analysed stops no replica: it is told once for each condition, and the report in the end says more.
     `damaged` are those of which a file was changed after it was written.
     """
 
@@ -28,6 +32,7 @@ class RunningDiffusion:
     _waiting: deque[ReplicaOutcome] = field(default_factory=deque)
     _found: dict[Condition, dict[int, tuple[Msd, FrameworkCheck | None]]] = field(default_factory=dict)
     _last: dict[Condition, tuple[int, Diffusion | None]] = field(default_factory=dict)
+    _warned: set[Condition] = field(default_factory=set)
 
     def add(self, outcome: ReplicaOutcome) -> None:
         """Put a complete replica into the queue."""
@@ -44,7 +49,7 @@ class RunningDiffusion:
         found = self._found.get(condition, {})
         count, known = self._last.get(condition, (0, None))
         if len(found) != count:
-            known = self._diffusion(found)
+            known = self._diffusion(condition, found)
             self._last[condition] = (len(found), known)
         return known
 
@@ -69,26 +74,40 @@ class RunningDiffusion:
                 options=diffusion_options(study.analysis),
                 threads=1,
             )
-        except LpsmdError:
-            if not outcome.status.damaged(outcome.replica.directory):
-                raise
-            self.damaged.append(outcome)
+        except LpsmdError as error:
+            if outcome.status.damaged(outcome.replica.directory):
+                self.damaged.append(outcome)
+            else:
+                self._warn(outcome.replica.condition, error)
             return
-        self._found.setdefault(outcome.replica.condition, {})[outcome.replica.index] = (msd.curve(), check)
+        found = self._found.setdefault(outcome.replica.condition, {})
+        like = next(iter(found.values()))[0] if found else None
+        if check is not None:
+            check = replace(check, msd=check.msd.curve(like))
+        found[outcome.replica.index] = (msd.curve(like), check)
 
-    def _diffusion(self, found: dict[int, tuple[Msd, FrameworkCheck | None]]) -> Diffusion | None:
+    def _warn(self, condition: Condition, error: LpsmdError) -> None:
+        if condition not in self._warned:
+            _log.warning("warning: %s: no running D: %s", condition.name, error)
+        self._warned.add(condition)
+
+    def _diffusion(self, condition: Condition, found: dict[int, tuple[Msd, FrameworkCheck | None]]) -> Diffusion | None:
         from lpsmd.analysis import diffusion_coefficient
 
         if len(found) < 2:
             return None
         order = sorted(found)
         checks = [check for _, check in (found[index] for index in order) if check is not None]
-        return diffusion_coefficient(
-            [found[index][0] for index in order],
-            diffusion_options(self.plan.study.analysis),
-            frameworks=checks if len(checks) == len(order) else None,
-            structures=[self.plan.study.structure_of(index) for index in order],
-        )
+        try:
+            return diffusion_coefficient(
+                [found[index][0] for index in order],
+                diffusion_options(self.plan.study.analysis),
+                frameworks=checks if len(checks) == len(order) else None,
+                structures=[self.plan.study.structure_of(index) for index in order],
+            )
+        except LpsmdError as error:
+            self._warn(condition, error)
+            return None
 
 
 def diffusion_options(analysis: AnalysisSpec) -> DiffusionOptions:
