@@ -100,16 +100,13 @@ def test_the_jobs_of_a_killed_driver_end_while_the_next_one_goes_on(
     _nothing_is_left(cluster)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_study_that_is_stopped_takes_its_jobs_along(
-    cluster: SlurmCluster, folder: Path, number: signal.Signals
-) -> None:
-    study, output = study_file(folder, LOCAL + SLURM.replace("nodes = 2", "nodes = 9")), folder / f"stopped-{number}"
+def test_a_study_that_is_stopped_takes_its_jobs_along(cluster: SlurmCluster, folder: Path) -> None:
+    study, output = study_file(folder, LOCAL + SLURM.replace("nodes = 2", "nodes = 9")), folder / "stopped"
     with _running(cluster, "run", study, "-o", output) as run:
         _wait_for_chunks(output, 1)
         # Two run, two wait: one for each replica, although nine are allowed.
         assert len(cluster.jobs()) == 4
-        run.send_signal(number)
+        run.send_signal(signal.SIGINT)
         said, _ = run.communicate(timeout=60)
     assert run.returncode == 130
     assert f"stopped; run the same command again to go on with {output}" in said
