@@ -1,4 +1,4 @@
-"""Six models times 300 replicas of the reference protocol's length: what the driver and `lpsmd status` cost.
+"""Six models times 300 replicas of the reference protocol's length: what driver and `lpsmd status` cost.
 
 LAMMPS really runs two of the 1,800 replicas, the first one and the last one; the others are copies of the first,
 written by the functions that workers write with (`support.scale.finished_study`).
@@ -7,8 +7,11 @@ written by the functions that workers write with (`support.scale.finished_study`
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,8 +22,8 @@ from lpsmd.ensemble.outcomes import outcome_of
 from lpsmd.ensemble.overview import survey
 from lpsmd.ensemble.running import RunningDiffusion
 from lpsmd.ensemble.waves import Waves
-from support.scale import DRIVER, FUNCTIONALS, REFERENCE, finished_study, study_text
-from tolerances import DRIVER_MEMORY_MB, STATUS_S
+from support.scale import DRIVER, FUNCTIONALS, REFERENCE, finished_study, measure, study_text
+from tolerances import DRIVER_MEMORY_MB, DRIVER_OVERHEAD, STATUS_S
 
 REPLICAS = 300
 ALL = REPLICAS * len(FUNCTIONALS)
@@ -86,3 +89,14 @@ def test_memory_of_a_driver(benchmark: Any, plan: Plan) -> None:
     benchmark.extra_info.update(found)
     print(f"\n{ALL} replicas: {found['driver_MB']:.0f} MB")
     assert found["driver_MB"] < DRIVER_MEMORY_MB
+
+
+def test_overhead(benchmark: Any, tmp_path: Path) -> None:
+    """Of 120 replicas of 10 s on two workers for each core; `measure_scale.py` does the same for 1,800."""
+    workers = 2 * len(os.sched_getaffinity(0))
+    options = {"replicas": 20, "workers": workers, "replica_s": 10.0}
+    found = benchmark.pedantic(measure, (tmp_path / "study",), options, rounds=1)
+    benchmark.extra_info.update(asdict(found), overhead=found.overhead)
+    print(f"\n{found}")
+    assert found.overhead < DRIVER_OVERHEAD
+    assert found.driver_MB < DRIVER_MEMORY_MB

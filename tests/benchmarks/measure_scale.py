@@ -1,4 +1,4 @@
-"""What 300 replicas of each of six models cost beside LAMMPS: `python tests/validation/measure_scale.py FOLDER`."""
+"""What 300 replicas of each of six models cost beside LAMMPS: `python tests/benchmarks/measure_scale.py FOLDER`."""
 
 from __future__ import annotations
 
