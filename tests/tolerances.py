@@ -120,6 +120,11 @@ BENCHMARK_MSD_RELATIVE = 1e-5
 # transform grows 1.6 times, and the caches hold 1,000 frames but not 100,000.
 BENCHMARK_EXTRA_MEMORY_MB = 100.0
 BENCHMARK_COST_PER_FRAME_RATIO = 5.0
+# The reference protocol, 1,800 replicas: what `lpsmd status` may take, what a driver may hold, and which part of the
+# workers' time may go to anything but LAMMPS where a replica takes 10 s.
+STATUS_S = 1.0
+DRIVER_MEMORY_MB = 300.0
+DRIVER_OVERHEAD = 0.05
 # MDAnalysis holds positions in float32: 6e-8 of 20 A for each end of a step, a thousand steps added up at random.
 FLOAT32_UNWRAP_A2 = 1e-3
 # D of 8 random-walk replicas against the D that made them: four standard errors (stated by the fit itself).
@@ -217,3 +222,5 @@ REFERENCE_FORCE_EV_PER_A = {"float64": 1e-9, "float32": 2e-4}
 REFERENCE_POSITION_A = {"float64": 1e-10, "float32": 1e-6}
 REFERENCE_ENERGY_EV = {"float64": 1e-7, "float32": 1e-3}
 REFERENCE_VIRIAL_EV = {"float64": 1e-8, "float32": 5e-3}
+# D of free particles from 8 replicas of 16 ps with 32 particles and collision times of 0.02 ps: half the 95 % interval.
+FREE_PARTICLES_RELATIVE = 0.05

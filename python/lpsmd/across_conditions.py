@@ -112,8 +112,8 @@ def _kind(study: Study, condition: Condition) -> str:
 def activation_energies(study: Study, diffusions: Mapping[Condition, Diffusion]) -> Iterator[ActivationEnergy]:
     """Of each model, where the study has several temperatures.
 
-    Errors are taken as independent at each temperature. Temperatures share their structures: what these do to all
-    D of a model alike does not change its activation energy, whose error is then rather too large.
+    Errors are taken as independent at each temperature. Temperatures share their structures, however: what these do to
+    all D of a model alike does not change its activation energy, whose error is then rather too large.
     """
     if len(study.temperatures_K) == 1:
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import json
 import math
@@ -12,7 +13,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from lpsmd.across_conditions import ActivationEnergy, FunctionalComparison, activation_energies, compare_functionals
-from lpsmd.ensemble import Ensemble, ReplicaOutcome
+from lpsmd.ensemble import Ensemble, FailureKind, ReplicaOutcome
 from lpsmd.ensemble.claim import versions
 from lpsmd.ensemble.files import read_text, write_atomically
 from lpsmd.ensemble.running import diffusion_options
@@ -198,18 +199,15 @@ def results(report: StudyReport) -> dict[str, Any]:
 
 def print_report(report: StudyReport, console: Console) -> None:
     """Print the table, the comparisons, and what went wrong."""
-    from rich.markup import escape
     from rich.table import Table
 
-    study = report.study
-    n_structures = len(report.ensemble.plan.structures)
-    title = (
-        f"{study.analysis.species} in {report.ensemble.plan.structures[0].title}"
-        f"{f' and {n_structures - 1} more' if n_structures > 1 else ''}\n"
-        f"{_temperatures(study)}, replicas of {study.dynamics.production_ps:g} ps"
-    )
+    say = functools.partial(console.print, markup=False, highlight=False, soft_wrap=True)
+    study, structures = report.study, report.ensemble.plan.structures
+    several = f", the first of {len(structures)} structures" if len(structures) > 1 else ""
+    say(f"{study.analysis.species} in {structures[0].title}{several}")
+    say(f"{_temperatures(study)}, replicas of {study.dynamics.production_ps:g} ps")
     # No lines between columns: the table then fits a terminal of 80 columns.
-    table = Table(title=escape(title), title_justify="left", box=None, pad_edge=False, collapse_padding=True)
+    table = Table(box=None, pad_edge=False, collapse_padding=True)
     for header in ("model", "functional"):
         table.add_column(header, no_wrap=True)
     for header in ("D (95 %)\n1e-5 cm²/s", "fit\nps"):
@@ -223,12 +221,11 @@ def print_report(report: StudyReport, console: Console) -> None:
     for entry in report.conditions:
         if entry.analysis is not None:
             diffusion = entry.analysis.diffusion
-            reason = f"{report.label(entry)}: {diffusion.verdict}: {diffusion.reason}"
-            console.print(reason, markup=False, highlight=False, soft_wrap=True)
+            say(f"{report.label(entry)}: {diffusion.verdict}: {diffusion.reason}")
     for line in (*report.comparisons, *report.activation_energies):
-        console.print(str(line), markup=False, highlight=False, soft_wrap=True)
+        say(str(line))
     for line in _warnings(report):
-        console.print(line, style="yellow", markup=False, highlight=False, soft_wrap=True)
+        say(line, style="yellow")
 
 
 def _analyse(study: Study, ensemble: Ensemble, condition: Condition) -> ConditionReport:
@@ -255,7 +252,7 @@ def _analyse(study: Study, ensemble: Ensemble, condition: Condition) -> Conditio
     analysis = ConditionAnalysis(
         summary=summary,
         msd_rows=tuple(msd_rows(found.msds, structures=found.diffusion.structures)),
-        msds=tuple(msd.curve() for msd in found.msds),
+        msds=tuple(msd.curve(found.msds[0]) for msd in found.msds),
     )
     return ConditionReport(condition=condition, outcomes=outcomes, analysis=analysis)
 
@@ -313,9 +310,10 @@ def _warnings(report: StudyReport) -> Iterator[str]:
         physical = Counter(str(o.failure.kind) for o in failed if o.failure and o.failure.kind.is_physical)
         if physical:
             kinds = ", ".join(f"{count} {kind}" for kind, count in physical.items())
+            bias = "D is that of the survivors, and biased if those that failed moved otherwise; "
             yield (
-                f"warning: {label}: {sum(physical.values())} {of_all} failed by their own motion ({kinds}): D is that "
-                "of the survivors, and biased if those that failed moved otherwise; the model does not hold here"
+                f"warning: {label}: {sum(physical.values())} {of_all} failed by their own motion ({kinds}): "
+                f"{bias if entry.analysis else ''}the model does not hold here"
             )
         if len(failed) > sum(physical.values()):
             yield f"warning: {label}: {len(failed) - sum(physical.values())} {of_all} failed for other reasons"
@@ -323,8 +321,8 @@ def _warnings(report: StudyReport) -> Iterator[str]:
             yield f"  replica {outcome.replica.index}: {outcome.reason} (see {outcome.replica.directory})"
         if len(failed) > _SHOWN:
             yield f"  and {len(failed) - _SHOWN} more, in results.json"
-        if failed and failed[0].failure and failed[0].failure.tail:
-            yield "\n".join(f"    | {line}" for line in failed[0].failure.tail.splitlines())
+        if failed and failed[0].failure and failed[0].failure.kind is not FailureKind.FRAMEWORK:
+            yield from (f"    | {line}" for line in failed[0].failure.tail.splitlines())
 
 
 def _entry_dict(report: StudyReport, entry: ConditionReport) -> dict[str, Any]:

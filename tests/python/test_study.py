@@ -602,4 +602,4 @@ def test_structures_that_coincide_are_found(tmp_path: Path) -> None:
 def test_unequal_shares_of_the_structures_are_named(tmp_path: Path) -> None:
     text = changed("a_A = 10.0", "a_A = 10.0\ninversion = 0.5\ncount = 2").replace("replicas = 2", "replicas = 5")
     (warning,) = study_warnings(study_of(tmp_path, text))
-    assert "5 replicas are no multiple of it, so that the first 1 structures have a replica more" in warning
+    assert "5 replicas are no multiple of it, so that some structures (1 of 2) have a replica more" in warning

@@ -139,7 +139,7 @@ def test_an_array_outlives_its_walltime_and_a_cancellation(
     assert cluster.job(f"{array}_1").state == "CANCELLED"
     assert cluster.job(f"{again}_1").state == "COMPLETED"
     assert cluster.job(f"{array}_0").state == "COMPLETED"
-    paused = "no time is left for another chunk: 1 replicas go on in the next job"
+    paused = "no time is left for another chunk: 1 replica goes on in the next job"
     assert (output / f"slurm-{array}_0.out").read_text().count(paused) == cluster.job(f"{array}_0").restarts > 0
     _nothing_is_left(cluster)
 

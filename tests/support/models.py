@@ -1,14 +1,17 @@
-"""A Lennard-Jones model file for tests that need a model but no network."""
+"""Model files for tests that need a model but no network: Lennard-Jones, and no forces at all."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from ase import Atoms
 
+from lpsmd.models.contract import load_model, quiet_torchscript, save_model
 from lpsmd.models.lj import write_lj_model
 
 
@@ -34,4 +37,27 @@ def lj_model(
         reference=frame,
         dtype=dtype,
     )
+    return path
+
+
+class Nothing(torch.nn.Module):
+    """The contract for free particles: neither energies nor forces."""
+
+    def forward(
+        self, edge_vectors: torch.Tensor, edge_index: torch.Tensor, atom_types: torch.Tensor, weights: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        return torch.zeros_like(weights), torch.zeros_like(edge_vectors)
+
+
+def zero_model(path: Path, type_names: Sequence[str]) -> Path:
+    """Write a model under which particles are free."""
+    lj_model(path, type_names, cutoff_A=1.0)
+    passport = load_model(path).passport
+    frame = passport.reference
+    zero = dataclasses.replace(
+        frame, energy_eV=0.0, forces_eV_per_A=0.0 * frame.forces_eV_per_A, virial_eV=np.zeros((3, 3))
+    )
+    with quiet_torchscript():
+        program = torch.jit.script(Nothing().eval())
+    save_model(program, dataclasses.replace(passport, description="free particles", reference=zero), path)
     return path

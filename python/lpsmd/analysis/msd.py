@@ -86,10 +86,20 @@ class Msd:
         """[L] what different atoms share of the collective displacement: collective less tracer; or None."""
         return None if self.collective_A2 is None else self.collective_A2 - self.msd_A2
 
-    def curve(self) -> Msd:
-        """The same with `msd_A2` alone, all that D follows from: a twelfth of the memory, where thousands are held."""
+    def curve(self, like: Msd | None = None) -> Msd:
+        """The same with `msd_A2` alone, which is all that D follows from: to hold thousands.
+
+        Parameters
+        ----------
+        like
+            Of the same lags: shares them.
+        """
+        shared = like is not None and np.array_equal(like.time_ps, self.time_ps)
+        # Copies fill the gaps that reading left in memory; the originals would keep them apart.
         return replace(
             self,
+            time_ps=like.time_ps if like is not None and shared else self.time_ps.copy(),
+            msd_A2=self.msd_A2.copy(),
             components_A2=np.empty((0, 3)),
             counts=np.empty(0, dtype=np.int64),
             tensor_A2=np.empty((0, 3, 3)),

@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from lpsmd.ensemble.claim import DRIVER_LOCK, check_before, claim, read_plan
-from lpsmd.ensemble.engine import Engine, EngineError, parsl_engine, workers_of
-from lpsmd.ensemble.failures import Failure, FailureKind
+from lpsmd.ensemble.engine import Engine, EngineError, is_loss, parsl_engine, workers_of
+from lpsmd.ensemble.failures import Failure
 from lpsmd.ensemble.files import EnsembleError
 from lpsmd.ensemble.locks import Held, hold
 from lpsmd.ensemble.outcomes import Ensemble, ReplicaOutcome, outcome_of
 from lpsmd.ensemble.overview import StudyStatus, survey, tell
-from lpsmd.ensemble.records import host, now, read_status, write_status
+from lpsmd.ensemble.records import host
 from lpsmd.ensemble.replicas import INPUT_NAME, Plan, Replica
 from lpsmd.ensemble.running import RunningDiffusion
 from lpsmd.ensemble.waves import Waves
@@ -34,6 +34,8 @@ _log = logging.getLogger(__name__)
 
 _TICK_S = 1.0
 _BUSY_AGAIN_S = 5.0
+_PAUSED_AGAIN_S = 60.0
+_HICCUP_S = 10.0
 _ENGINE_STARTS = 3
 #: Of a second, this much goes into reading complete replicas; the rest of the core is left to LAMMPS.
 _READ_S = 0.1
@@ -177,8 +179,10 @@ class _Driver:
     engine: Engine = field(init=False)
     running: dict[Future[ReplicaEnd], Replica] = field(default_factory=dict)
     later: list[tuple[float, Replica]] = field(default_factory=list)
-    lost: dict[Replica, int] = field(default_factory=dict)
+    lost: dict[Replica, str] = field(default_factory=dict)
     paused: list[Replica] = field(default_factory=list)
+    hiccups: dict[Replica, int] = field(default_factory=dict)
+    waited: set[Replica] = field(default_factory=set)
     told_at: float = 0.0
     alone: bool = True
 
@@ -231,69 +235,66 @@ class _Driver:
         self.told_at = time.monotonic()
 
     def _submit(self, replica: Replica) -> None:
-        self.running[self.engine.submit(task_of(self.plan, replica))] = replica
+        task = task_of(self.plan, replica, lost=self.lost.get(replica))
+        self.running[self.engine.submit(task)] = replica
 
     def _look_at(self, replica: Replica, future: Future[ReplicaEnd]) -> None:
-        error = future.exception()
-        if error is not None:
+        if (error := future.exception()) is not None:
             self._lost(replica, error)
             return
         end = future.result()
-        if end.failure is not None and end.failure.kind.stops_study:
+        if end.state is not ReplicaState.BUSY:
+            self.lost.pop(replica, None)  # it is written down
+        stops = end.failure is not None and end.failure.kind.stops_study
+        if end.failure is not None and stops and not self._may_pass(replica, end.failure):
             raise EnsembleError(_stop_text(replica, end.failure))
         if end.state is ReplicaState.PAUSED and not self.alone:
             self.paused.append(replica)
-            return
-        if end.state in (ReplicaState.BUSY, ReplicaState.PAUSED):
-            # Held by an orphan of a driver that was killed, or its batch job ends: it comes back later.
-            self.later.append((time.monotonic() + _BUSY_AGAIN_S, replica))
-            return
-        self._ended(replica)
+        elif end.state is ReplicaState.PAUSED:
+            self._wait(replica, _PAUSED_AGAIN_S, "its batch job has no time for another chunk")
+        elif end.state is ReplicaState.BUSY:  # held by an orphan of a driver that was killed
+            self._wait(replica, _BUSY_AGAIN_S, end.holder)
+        elif end.failure is not None and stops:
+            self._wait(replica, _HICCUP_S, f"{end.failure.kind}: {end.failure.reason}")
+        else:
+            self._ended(replica)
 
     def _lost(self, replica: Replica, error: BaseException) -> None:
         """A worker was lost with its node or job: the replica goes on elsewhere from its last whole chunk."""
-        before = self.lost.get(replica, 0)
-        self.lost[replica] = before + 1
-        if before < self.plan.study.ensemble.retries or self.waves.has_moved(replica):
-            _log.warning("%s: its worker was lost (%s), goes on from its last chunk", replica.name, error)
-            self._submit(replica)
-            return
-        self._write_failure(replica, f"its worker was lost {before + 1} times without finishing a chunk: {error}")
-        self._ended(replica)
+        if not is_loss(error):
+            raise EnsembleError(
+                f"{replica.name}: {type(error).__name__}: {error}; nothing that was finished is lost; this should not "
+                "happen: please report it"
+            ) from error
+        _log.warning("warning: %s: its worker was lost (%s), goes on from its last chunk", replica.name, error)
+        self.lost[replica] = str(error)
+        self._submit(replica)
 
-    def _write_failure(self, replica: Replica, reason: str) -> None:
-        try:
-            with hold(replica.lock):
-                status = read_status(replica.directory)
-                chunk = status.next_chunk(self.plan.study.dynamics)
-                write_status(
-                    replica.directory,
-                    status.with_failure(
-                        Failure(
-                            chunk=-1 if chunk is None else chunk,
-                            kind=FailureKind.NODE,
-                            reason=reason,
-                            tail="",
-                            kept="",
-                            host=host(),
-                            time=now(),
-                        )
-                    ),
-                )
-        except Held:  # someone goes on with it after all
-            return
+    def _may_pass(self, replica: Replica, failure: Failure) -> bool:
+        """Whether a file system may have had a bad moment, and has not had too many."""
+        if failure.is_lasting:
+            return False
+        self.hiccups[replica] = self.hiccups.get(replica, 0) + 1
+        return self.hiccups[replica] <= self.plan.study.ensemble.retries
+
+    def _wait(self, replica: Replica, seconds: float, why: str) -> None:
+        if replica not in self.waited:
+            _log.info("%s waits: %s", replica.name, why)
+            self.waited.add(replica)
+        self.later.append((time.monotonic() + seconds, replica))
 
     def _ended(self, replica: Replica) -> None:
         outcome = outcome_of(self.plan, replica)
         self.watcher.finished(outcome)
-        for decision in self.waves.ended(outcome):
+        decision = self.waves.ended(outcome)
+        if decision.text:
             self.watcher.decided(decision.condition, decision.text)
-            for more in decision.replicas:
-                self._submit(more)
+        for more in decision.replicas:
+            self._submit(more)
 
 
-def task_of(plan: Plan, replica: Replica) -> ReplicaTask:
-    """What a worker has to know of a replica."""
+def task_of(plan: Plan, replica: Replica, *, lost: str | None = None) -> ReplicaTask:
+    """What a worker has to know of a replica; `lost` says how the worker before it came to its end."""
     study = plan.study
     structure = plan.structures[replica.structure]
     output = plan.output.resolve()
@@ -311,6 +312,7 @@ def task_of(plan: Plan, replica: Replica) -> ReplicaTask:
         retries=study.ensemble.retries,
         stop_on_broken_framework=study.ensemble.stop_on_broken_framework,
         lmp=study.executor.lmp,
+        lost=lost,
     )
 
 

@@ -96,6 +96,13 @@ def parsl_engine(executor: ExecutorSpec, *, folder: Path, workers: int) -> Itera
         kernel.cleanup()
 
 
+def is_loss(error: BaseException) -> bool:
+    """Whether a replica did not come back because its worker, or the node of it, is gone."""
+    from parsl.executors.high_throughput.errors import ManagerLost, WorkerLost
+
+    return isinstance(error, ManagerLost | WorkerLost)
+
+
 def workers_of(executor: ExecutorSpec, asked: int | None = None) -> int:
     """Replicas at a time on a node: what is asked, else the study's, else by GPUs, else by cores."""
     if asked or executor.workers:
@@ -106,8 +113,8 @@ def workers_of(executor: ExecutorSpec, asked: int | None = None) -> int:
 def job_prologue(slurm: SlurmSpec) -> str:
     """What a job does first: say when it ends, which Slurm itself does since 23.02 only, then the study's own lines."""
     return (
-        "export SLURM_JOB_START_TIME=$(date +%s)\n"
-        f"export SLURM_JOB_END_TIME=$((SLURM_JOB_START_TIME + {60 * slurm.minutes}))\n"
+        "export SLURM_JOB_START_TIME=${SLURM_JOB_START_TIME:-$(date +%s)}\n"
+        f"export SLURM_JOB_END_TIME=${{SLURM_JOB_END_TIME:-$((SLURM_JOB_START_TIME + {60 * slurm.minutes}))}}\n"
         f"{slurm.prologue.rstrip()}"
     )
 

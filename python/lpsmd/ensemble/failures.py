@@ -28,6 +28,7 @@ class FailureKind(StrEnum):
     NODE = "node lost"
     LAMMPS = "LAMMPS error"
     PRODUCT = "incomplete output"
+    INTERNAL = "lpsmd error"
 
     @property
     def can_pass(self) -> bool:
@@ -56,6 +57,7 @@ _REMEDIES = {
     FailureKind.MODEL: "put the file back (or, if it was moved, give the study file again)",
     FailureKind.INPUT: "put the file back",
     FailureKind.PROGRAM: "give the program in [executor] as lmp",
+    FailureKind.INTERNAL: "do what it says (or report it, if it makes no sense)",
 }
 
 
@@ -71,6 +73,14 @@ class Failure:
     host: str
     time: str
 
+    @property
+    def is_lasting(self) -> bool:
+        """Whether only a person can mend it: a file system may also have had a bad moment."""
+        moment = self.kind is FailureKind.STORAGE and not re.search(_REFUSED, self.reason)
+        return self.kind.stops_study and not moment
+
+
+_REFUSED = r"Read-only file system|Permission denied|Operation not permitted"
 
 # What LAMMPS, torch, the C++ library, Slurm and the system say, the most telling first.
 _SIGNS = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from lpsmd.ensemble.outcomes import ReplicaOutcome
@@ -80,7 +80,11 @@ class RunningDiffusion:
             else:
                 self._warn(outcome.replica.condition, error)
             return
-        self._found.setdefault(outcome.replica.condition, {})[outcome.replica.index] = (msd.curve(), check)
+        found = self._found.setdefault(outcome.replica.condition, {})
+        like = next(iter(found.values()))[0] if found else None
+        if check is not None:
+            check = replace(check, msd=check.msd.curve(like))
+        found[outcome.replica.index] = (msd.curve(like), check)
 
     def _warn(self, condition: Condition, error: LpsmdError) -> None:
         if condition not in self._warned:

@@ -16,6 +16,7 @@ import shutil
 import signal
 import subprocess
 import time
+import traceback
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -66,7 +67,10 @@ class ReplicaState(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class ReplicaTask:
-    """Everything that a worker needs to know, as plain values that travel between machines."""
+    """Everything that a worker needs to know, as plain values that travel between machines.
+
+    `lost` says how the worker came to its end that had this replica before, None if none was lost.
+    """
 
     replica: Replica
     dynamics: Dynamics
@@ -81,6 +85,7 @@ class ReplicaTask:
     retries: int
     stop_on_broken_framework: bool
     lmp: str | None
+    lost: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,6 +123,11 @@ def run_replica(task: ReplicaTask) -> ReplicaEnd:
         return ReplicaEnd(state=ReplicaState.FAILED, failure=error.failure)
     except OSError as error:
         return ReplicaEnd(state=ReplicaState.FAILED, failure=storage_failure(error, folder))
+    except Exception as error:  # every other replica would meet it too
+        return ReplicaEnd(
+            state=ReplicaState.FAILED,
+            failure=_failure(FailureKind.INTERNAL, f"{type(error).__name__}: {error}", said=traceback.format_exc()),
+        )
     return ReplicaEnd(state=ReplicaState.COMPLETE)
 
 
@@ -125,7 +135,11 @@ def storage_failure(error: OSError, folder: Path) -> Failure:
     """What it means that the file system takes no files."""
     kind = FailureKind.DISK if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else FailureKind.STORAGE
     reason = f"{error.filename or folder}: {error.strerror or error}"
-    return Failure(chunk=-1, kind=kind, reason=reason, tail="", kept="", host=host(), time=now())
+    return _failure(kind, reason)
+
+
+def _failure(kind: FailureKind, reason: str, *, chunk: int = -1, said: str = "", kept: str = "") -> Failure:
+    return Failure(chunk=chunk, kind=kind, reason=reason, tail=tail_of(said), kept=kept, host=host(), time=now())
 
 
 class _Paused(Exception):  # noqa: N818 (not an error)
@@ -149,6 +163,7 @@ class _Runner:
         """Chunk after chunk until none is missing."""
         dynamics = self.task.dynamics
         self._forget_damaged_chunks()
+        self._note_lost_worker()
         while (chunk := self.status.next_chunk(dynamics)) is not None:
             if chunk and self._forget_if_restart_is_damaged(chunk - 1):
                 continue
@@ -161,6 +176,16 @@ class _Runner:
                 final = self.status.final_failure(dynamics, retries=self.task.retries)
                 if final is not None or error.failure.kind.stops_study:
                     raise
+
+    def _note_lost_worker(self) -> None:
+        """Only who holds the lock may write, so the next worker does it for the one that was lost."""
+        chunk = self.status.next_chunk(self.task.dynamics)
+        if self.task.lost is None or chunk is None:
+            return
+        failure = _failure(FailureKind.NODE, f"its worker was lost: {self.task.lost}", chunk=chunk)
+        self._save(self.status.with_failure(failure))
+        if self.status.final_failure(self.task.dynamics, retries=self.task.retries):
+            raise ChunkError(failure)
 
     # --- what is there ---
 
@@ -179,9 +204,14 @@ class _Runner:
 
     def _forget_damaged_chunks(self) -> None:
         """Make again what is not as it was recorded: a missing, cut or changed file."""
-        shutil.rmtree(self.folder / RUNNING, ignore_errors=True)
+        self._clear_running()
         for chunk, files in self.status.damaged(self.folder).items():
             self._forget({chunk}, files)
+
+    def _clear_running(self) -> None:
+        """A shared file system keeps what some process has open yet: such rests go out of the way."""
+        shutil.rmtree(self.folder / RUNNING, ignore_errors=True)
+        self._set_aside([self.folder / RUNNING])
 
     def _forget_if_restart_is_damaged(self, chunk: int) -> bool:
         path = self.folder / f"chunk.{chunk}.restart"
@@ -209,7 +239,7 @@ class _Runner:
     def _run_chunk(self, chunk: int) -> None:
         self._check_lock()
         running = self.folder / RUNNING
-        shutil.rmtree(running, ignore_errors=True)
+        self._clear_running()
         self._check_model(chunk)
         self._check_input(chunk)
         running.mkdir()
@@ -384,9 +414,7 @@ class _Runner:
                 running.rename(place / RUNNING)
                 kept = place.name
                 reason = reason.replace(str(running), str(place / RUNNING))
-        return ChunkError(
-            Failure(chunk=chunk, kind=kind, reason=reason, tail=tail_of(said), kept=kept, host=host(), time=now())
-        )
+        return ChunkError(_failure(kind, reason, chunk=chunk, said=said, kept=kept))
 
     def _expected_s(self) -> float:
         """At most how long the next chunk will take, by the longest until now; with what is around LAMMPS."""
