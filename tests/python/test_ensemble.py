@@ -20,10 +20,12 @@ from lpsmd.ensemble import (
     StudyStatus,
     default_output,
     read_ensemble,
+    read_plan,
     run_ensemble,
 )
 from lpsmd.ensemble.claim import DRIVER_LOCK
 from lpsmd.ensemble.locks import hold
+from lpsmd.ensemble.outcomes import outcome_of
 from lpsmd.ensemble.running import RunningDiffusion
 from lpsmd.errors import LpsmdError
 from lpsmd.inputs import find_lammps_input, find_lmp, lammps_environment
@@ -123,6 +125,17 @@ def test_the_input_by_hand_gives_the_same_trajectory(finished: tuple[Study, Path
     subprocess.run(command, cwd=tmp_path, env=lammps_environment(), check=True, capture_output=True)
     by_hand = [(tmp_path / "by_hand" / path.name).read_bytes() for path in outcome.dumps]
     assert by_hand == bits(outcome)
+
+
+def test_the_input_of_a_chunk_runs_by_hand_in_an_empty_folder(
+    finished: tuple[Study, Path, Notes], tmp_path: Path
+) -> None:
+    _, output, _ = finished
+    replica = read_ensemble(output).outcomes[0].replica
+    command = [str(find_lmp()), "-in", str(replica.file(2, "in"))]
+    subprocess.run(command, cwd=tmp_path, env=lammps_environment(), check=True, capture_output=True)
+    assert (tmp_path / "chunk.2.dump.gz").read_bytes() == replica.file(2, "dump.gz").read_bytes()
+    assert outcome_of(read_plan(output), replica).complete
 
 
 def test_the_input_runs_from_any_folder_on_its_defaults_but_the_model(tmp_path: Path) -> None:
