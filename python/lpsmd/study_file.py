@@ -26,6 +26,7 @@ from lpsmd.study import (
     Study,
     StudyError,
     file_sha256,
+    too_many_workers,
 )
 from lpsmd.study_format import (
     DynamicsSection,
@@ -415,8 +416,15 @@ def _executor_faults(section: ExecutorSection) -> Iterator[str]:
             "[executor]: found both of gpus and [executor.slurm], needed one: gpus are those of this machine, for "
             "Slurm write gpus_per_node in [executor.slurm]"
         )
-    on_gpus = bool(section.gpus) or (slurm is not None and slurm.gpus_per_node > 0)
-    if section.replicas_per_gpu > 1 and not on_gpus:
+    n_gpus = len(section.gpus) if slurm is None else slurm.gpus_per_node
+    if n_gpus and section.workers is not None and section.workers > n_gpus * section.replicas_per_gpu:
+        yield too_many_workers(section.workers, n_gpus, section.replicas_per_gpu)
+    if slurm is not None and not n_gpus and section.workers is None:
+        yield (
+            "[executor]: key 'workers' is missing: with [executor.slurm] it says how many replicas run at a time in a "
+            "job, which asks for as many cores (with GPUs write gpus_per_node in [executor.slurm] instead)"
+        )
+    if section.replicas_per_gpu > 1 and not n_gpus:
         yield (
             f"[executor]: replicas_per_gpu: found {section.replicas_per_gpu} without GPUs, needed gpus = [0], or "
             f"gpus_per_node in [executor.slurm]; for replicas at a time on CPUs write workers"

@@ -102,7 +102,8 @@ def run(study: str, output: Path | None, workers: int | None, analyse_only: bool
     for warning in study_warnings(parsed):
         click.echo(f"warning: {warning}", err=True)
     if dry_run:
-        _dry_run(parsed, folder, workers=workers, as_json=as_json)
+        with stoppable():
+            _dry_run(parsed, folder, workers=workers, as_json=as_json)
         return
     if analyse_only:
         ensemble = read_ensemble(folder, parsed)
@@ -144,7 +145,7 @@ def folder_of(study: Study, *, source: str, output: Path | None) -> Path:
 
 
 @contextlib.contextmanager
-def stoppable(folder: Path) -> Iterator[None]:
+def stoppable(folder: Path | None = None) -> Iterator[None]:
     """End with a hint and code 130 on Ctrl-C, on a batch system's SIGTERM, and when the terminal is closed.
 
     Under nohup, which ignores the latter, it goes on.
@@ -155,7 +156,8 @@ def stoppable(folder: Path) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        click.echo(f"stopped; run the same command again to go on with {folder}", err=True)
+        hint = f"; run the same command again to go on with {folder}" if folder else ""
+        click.echo(f"stopped{hint}", err=True)
         sys.exit(130)
 
 

@@ -80,6 +80,7 @@ def run_ensemble(study: Study, output: Path, *, workers: int | None = None, watc
         After all LAMMPS processes were stopped.
     """
     check_before(study, output)
+    workers = workers_of(study.executor, workers)
     with _storage_explained(output):
         output.mkdir(parents=True, exist_ok=True)
         with only_driver(output):
@@ -123,7 +124,7 @@ def run_share(output: Path, *, share: tuple[int, int], workers: int | None, watc
     """
     plan = read_plan(output)
     executor = plan.study.executor
-    here = replace(executor, gpus=executor.devices, slurm=None)
+    workers = workers_of(executor, workers)
     waves = Waves(plan=plan, diffusion=RunningDiffusion(plan))
     first, step = share
     # Of all replicas, not of those that are left: shares must not change while others finish theirs.
@@ -134,7 +135,7 @@ def run_share(output: Path, *, share: tuple[int, int], workers: int | None, watc
         return 0
     driver = _Driver(plan, waves, watcher, alone=False)
     with _storage_explained(output):
-        driver.run(todo, here, workers=workers)
+        driver.run(todo, replace(executor, slurm=None), workers=workers)
     return len(driver.paused)
 
 
@@ -318,6 +319,7 @@ def _sentences(waves: Waves) -> dict[str, dict[str, Any]]:
     """What is known of D by now, by name of the condition, and what was decided."""
     told = {}
     for condition in waves.by_condition:
+        gpus=study.executor.gpus,
         found = waves.diffusion.of(condition)
         told[condition.name] = {
             "D_cm2_per_s": found and found.D_cm2_per_s,
