@@ -240,7 +240,7 @@ class _Driver:
             self._lost(replica, error)
             return
         end = future.result()
-        if end.failure is not None and end.failure.kind.stops_study:
+        if end.failure is not None and (end.failure.kind.stops_study or self._met_by_all(end.failure)):
             raise EnsembleError(_stop_text(replica, end.failure))
         if end.state is ReplicaState.PAUSED and not self.alone:
             self.paused.append(replica)
@@ -250,6 +250,13 @@ class _Driver:
             self.later.append((time.monotonic() + _BUSY_AGAIN_S, replica))
             return
         self._ended(replica)
+
+    def _met_by_all(self, failure: Failure) -> bool:
+        """Whether LAMMPS refuses to begin, and no replica has come further: then it is not this replica's fault."""
+        if failure.kind is not FailureKind.LAMMPS or failure.chunk != 0:
+            return False
+        self.waves.look_at_running()
+        return self.waves.none_has_begun
 
     def _lost(self, replica: Replica, error: BaseException) -> None:
         """A worker was lost with its node or job: the replica goes on elsewhere from its last whole chunk."""
@@ -312,6 +319,7 @@ def task_of(plan: Plan, replica: Replica) -> ReplicaTask:
         retries=study.ensemble.retries,
         stop_on_broken_framework=study.ensemble.stop_on_broken_framework,
         lmp=study.executor.lmp,
+        gpus=study.executor.gpus,
     )
 
 
@@ -319,7 +327,6 @@ def _sentences(waves: Waves) -> dict[str, dict[str, Any]]:
     """What is known of D by now, by name of the condition, and what was decided."""
     told = {}
     for condition in waves.by_condition:
-        gpus=study.executor.gpus,
         found = waves.diffusion.of(condition)
         told[condition.name] = {
             "D_cm2_per_s": found and found.D_cm2_per_s,
@@ -331,7 +338,8 @@ def _sentences(waves: Waves) -> dict[str, dict[str, Any]]:
 
 
 def _stop_text(replica: Replica, failure: Failure) -> str:
+    remedy = failure.kind.remedy or f"no replica has come further, see {replica.directory / failure.kept}: mend it"
     return (
         f"{replica.name}: {failure.kind}: {failure.reason}; nothing that was finished is lost: "
-        f"{failure.kind.remedy} and run the same command again"
+        f"{remedy} and run the same command again"
     )

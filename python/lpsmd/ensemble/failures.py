@@ -91,7 +91,7 @@ _SIGNS = (
     (
         FailureKind.PROGRAM,
         r"error while loading shared libraries|execvp error|Unrecognized pair style 'lpsmd'"
-        r"|pair_style lpsmd (cannot load its library|was built for)",
+        r"|pair_style lpsmd (cannot load its library|was built for)|is part of the \S+ package",
     ),
 )
 
