@@ -35,7 +35,9 @@ if TYPE_CHECKING:
 )
 @click.option("--analyse-only", is_flag=True, help="Run nothing; analyse the replicas that are complete.")
 @click.option(
-    "--dry-run", is_flag=True, help="Run nothing but a short probe; print what would run, how long, how much disk."
+    "--dry-run",
+    is_flag=True,
+    help="Run nothing but a short probe of each model; print what would run, how long, how much disk.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print results.json, or what --dry-run found, as JSON.")
 def run(study: str, output: Path | None, workers: int | None, analyse_only: bool, dry_run: bool, as_json: bool) -> None:
