@@ -316,7 +316,10 @@ def _warnings(report: StudyReport) -> Iterator[str]:
                 f"{bias if entry.analysis else ''}the model does not hold here"
             )
         if len(failed) > sum(physical.values()):
-            yield f"warning: {label}: {len(failed) - sum(physical.values())} {of_all} failed for other reasons"
+            yield (
+                f"warning: {label}: {len(failed) - sum(physical.values())} {of_all} failed for other reasons; one "
+                "whose folder is removed is tried again"
+            )
         for outcome in failed[:_SHOWN]:
             yield f"  replica {outcome.replica.index}: {outcome.reason} (see {outcome.replica.directory})"
         if len(failed) > _SHOWN:

@@ -221,9 +221,17 @@ class ExecutorSpec:
     slurm: SlurmSpec | None
 
     @property
-    def devices(self) -> tuple[str, ...]:
+    def n_gpus(self) -> int:
         """GPUs of a node: those of this machine, or those that a job of Slurm is given."""
-        return self.gpus if self.slurm is None else tuple(map(str, range(self.slurm.gpus_per_node)))
+        return len(self.gpus) if self.slurm is None else self.slurm.gpus_per_node
+
+
+def too_many_workers(workers: int, gpus: int, replicas_per_gpu: int) -> str:
+    """What is wrong with more replicas at a time than a node's GPUs take."""
+    return (
+        f"[executor]: workers: found {workers}, needed at most {gpus * replicas_per_gpu}, replicas_per_gpu "
+        f"({replicas_per_gpu}) on each GPU ({gpus}); for more at a time on a GPU write a larger replicas_per_gpu"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

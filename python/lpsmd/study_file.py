@@ -28,6 +28,7 @@ from lpsmd.study import (
     Study,
     StudyError,
     file_sha256,
+    too_many_workers,
 )
 from lpsmd.study_format import (
     DynamicsSection,
@@ -457,8 +458,15 @@ def _executor_faults(section: ExecutorSection) -> Iterator[str]:
         )
     if section.replicas_per_gpu and slurm is not None and slurm.replicas_per_gpu:
         yield "[executor]: found replicas_per_gpu here and in [executor.slurm], needed one of them"
-    on_gpus = bool(section.gpus) or (slurm is not None and slurm.gpus_per_node > 0)
-    if _replicas_per_gpu(section) > 1 and not on_gpus:
+    n_gpus, on_each = len(section.gpus) if slurm is None else slurm.gpus_per_node, _replicas_per_gpu(section)
+    if n_gpus and section.workers is not None and section.workers > n_gpus * on_each:
+        yield too_many_workers(section.workers, n_gpus, on_each)
+    if slurm is not None and not n_gpus and section.workers is None:
+        yield (
+            "[executor]: key 'workers' is missing: with [executor.slurm] it says how many replicas run at a time in a "
+            "job, which asks for as many cores (with GPUs write gpus_per_node in [executor.slurm] instead)"
+        )
+    if on_each > 1 and not n_gpus:
         yield (
             f"[executor]: replicas_per_gpu: found {_replicas_per_gpu(section)} without GPUs, needed gpus = [0], or "
             f"gpus_per_node in [executor.slurm]; for replicas at a time on CPUs write workers"

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +22,8 @@ from lpsmd.ensemble import read_ensemble
 from lpsmd.ensemble.probe import probe_study
 from lpsmd.study import SlurmSpec, Study
 from lpsmd.study_file import load_study
+from support.processes import processes_in
+from support.replicas import lmp_script
 from support.studies import STUDY, soft_model, study_file
 
 
@@ -100,6 +107,50 @@ def test_the_table_in_words(paired_study: Path, tmp_path: Path) -> None:
     assert warning.startswith("warning: that is more than is free")
     # 16 replicas on 3 nodes: the last of 6 rounds.
     assert found.wall_s == pytest.approx(6 * found.conditions[0].replica_s)
+
+
+def test_a_model_is_probed_once_on_the_gpus_of_the_study(
+    paired_study: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    lmp = lmp_script(tmp_path, f'echo $CUDA_VISIBLE_DEVICES >> {tmp_path}/gpus\nlmp "$@"')
+    study = load_study(paired_study / "study.toml")
+    executor = replace(study.executor, lmp=lmp, gpus=("3", "GPU-5"))
+    with caplog.at_level(logging.INFO, logger="lpsmd"):
+        found = probe_study(replace(study, executor=executor), tmp_path / "out")
+    assert [message for message in caplog.messages if message.startswith("probe")] == [
+        "probe 1 of 2: soft_pbe-900K",
+        "probe 2 of 2: soft_hse06-900K",
+    ]
+    # Of each model an equilibration and a production of two replicas, side by side.
+    gpus = (tmp_path / "gpus").read_text().splitlines()
+    assert len(gpus) == 2 * 2 * 2
+    assert set(gpus) == {"3", "GPU-5"}
+    pbe_600, pbe_900, _, hse_900 = found.conditions
+    assert [entry.name for entry in (pbe_600, pbe_900, hse_900)] == [
+        "soft_pbe-600K",
+        "soft_pbe-900K",
+        "soft_hse06-900K",
+    ]
+    assert pbe_600.ms_per_step == pbe_900.ms_per_step
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_dry_run_that_is_stopped_leaves_nothing(number: signal.Signals, tmp_path: Path) -> None:
+    lmp = lmp_script(tmp_path, f"touch {tmp_path}/begun; exec sleep 1000")
+    study_file(tmp_path, STUDY + f'[executor]\nlmp = "{lmp}"\n')
+    (tmp_path / "tmp").mkdir()
+    command = [sys.executable, "-m", "lpsmd", "run", "study.toml", "--dry-run", "-w", "1"]
+    environment = {**os.environ, "TMPDIR": str(tmp_path / "tmp")}
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        while not (tmp_path / "begun").exists():
+            assert process.poll() is None
+            time.sleep(0.1)
+        process.send_signal(number)
+        _, said = process.communicate(timeout=100)
+    assert process.returncode == 130
+    assert said.splitlines()[-1] == "stopped"
+    assert processes_in(tmp_path) == []
+    assert list((tmp_path / "tmp").glob("lpsmd*")) == []
 
 
 def test_a_probe_that_fails_says_what_lammps_said(tmp_path: Path) -> None:

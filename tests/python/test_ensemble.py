@@ -24,14 +24,17 @@ from lpsmd.ensemble import (
     run_ensemble,
 )
 from lpsmd.ensemble.claim import DRIVER_LOCK
+from lpsmd.ensemble.failures import FailureKind
 from lpsmd.ensemble.locks import hold
 from lpsmd.ensemble.outcomes import outcome_of
+from lpsmd.ensemble.probe import probe_study
 from lpsmd.ensemble.running import RunningDiffusion
 from lpsmd.errors import LpsmdError
 from lpsmd.inputs import find_lammps_input, find_lmp, lammps_environment
 from lpsmd.structure import Structure, write_structure
 from lpsmd.study import Condition, Study
 from lpsmd.study_file import load_study
+from support.replicas import lmp_script
 from support.studies import STUDY, soft_model, study_file
 
 
@@ -292,8 +295,34 @@ def test_the_record_of_a_study_is_whole(finished: tuple[Study, Path, Notes]) -> 
     assert isinstance(read_ensemble(output, study), Ensemble)
 
 
-def test_a_folder_with_a_space_is_refused_before_anything_runs(tmp_path: Path) -> None:
+@pytest.mark.parametrize("sign", [" ", "\t", "#", "$", "%", "&", '"', "'", "ü"])
+def test_a_folder_that_lammps_cannot_name_is_refused_before_anything_runs(sign: str, tmp_path: Path) -> None:
     study = load_study(study_file(tmp_path))
-    with pytest.raises(EnsembleError, match="found a space in the path, LAMMPS inputs take none"):
-        run_ensemble(study, tmp_path / "my results", watcher=Notes())
-    assert not (tmp_path / "my results").exists()
+    found = re.escape("a space" if sign.isspace() else sign)
+    with pytest.raises(EnsembleError, match=f"found {found} in the path, LAMMPS inputs take none"):
+        run_ensemble(study, tmp_path / f"my{sign}results", watcher=Notes())
+    assert not (tmp_path / f"my{sign}results").exists()
+
+
+def test_a_setup_that_lammps_refuses_fails_no_replica(tmp_path: Path) -> None:
+    # As a GPU without its driver: LAMMPS ends with an error before it has run a step of any replica.
+    lmp = Path(lmp_script(tmp_path, 'once || { lmp "$@"; exit; }\necho ERROR: no kernel image is available; exit 1'))
+    text = STUDY.replace("production_ps = 0.4", "production_ps = 0.2") + f'[executor]\nlmp = "{lmp}"\n'
+    study, output, notes = load_study(study_file(tmp_path, text)), tmp_path / "out", Notes()
+    with pytest.raises(EnsembleError, match=r"no kernel image.*no replica has come further, see .*failed-1: mend it"):
+        run_ensemble(study, output, workers=1, watcher=notes)
+    assert notes.ended == []
+    (first, second) = run_ensemble(study, output, workers=1, watcher=notes).outcomes
+    assert first.complete
+    assert second.complete
+    assert [failure.kind for failure in first.status.failures] == [FailureKind.LAMMPS]
+
+
+def test_more_workers_than_gpus_take_are_refused(tmp_path: Path) -> None:
+    study = load_study(study_file(tmp_path, STUDY + "[executor]\ngpus = [0, 1]\nreplicas_per_gpu = 2\n"))
+    for begin in (run_ensemble, probe_study):
+        with pytest.raises(
+            EnsembleError, match=r"workers: found 5, needed at most 4, replicas_per_gpu \(2\) on each GPU"
+        ):
+            begin(study, tmp_path / "out", workers=5, **({"watcher": Notes()} if begin is run_ensemble else {}))
+    assert not (tmp_path / "out").exists()

@@ -53,6 +53,8 @@ SAID = {
     "ERROR: Cannot open logfile ./chunk.1.log: Read-only file system (src/input.cpp:1167)": (1, FailureKind.STORAGE),
     "ERROR: Cannot open restart file chunk.0.restart: Stale file handle": (1, FailureKind.STORAGE),
     "ERROR: Unrecognized pair style 'lpsmd' (src/force.cpp:275)": (1, FailureKind.PROGRAM),
+    "ERROR: Unrecognized dump style 'custom/gz' is part of the COMPRESS package which is not enabled in this LAMMPS "
+    "binary.": (1, FailureKind.PROGRAM),
     "ERROR: pair_style lpsmd was built for LAMMPS 20250722, this is LAMMPS 20240829: install the other": (
         1,
         FailureKind.PROGRAM,

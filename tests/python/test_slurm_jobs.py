@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -13,12 +14,15 @@ import pytest
 
 from lpsmd.ensemble import read_plan
 from lpsmd.ensemble.driver import task_of
+from lpsmd.ensemble.failures import FailureKind
 from lpsmd.ensemble.records import STATUS_NAME
 from lpsmd.ensemble.replicas import Replica
 from lpsmd.ensemble.slurm_script import TRY_AGAIN, write_slurm_script
 from lpsmd.ensemble.worker import ReplicaState, run_replica
 from lpsmd.inputs import find_lmp
 from lpsmd.study_file import load_study
+from support.processes import processes_in
+from support.replicas import claimed, lmp_script, status_of, task
 from support.studies import STUDY, study_file
 
 GPUS = """
@@ -60,10 +64,11 @@ def test_a_share_runs_on_the_gpus_of_its_job_and_asks_for_another_when_its_time_
     assert done.returncode == TRY_AGAIN
     assert "no time is left for another chunk: 2 replicas go on in the next job" in done.stderr
     assert not (tmp_path / "gpus").exists()
-    subprocess.run(command, check=True)
+    # Without ConstrainDevices, Slurm names the job's GPUs by their numbers on the node.
+    subprocess.run(command, env={**os.environ, "CUDA_VISIBLE_DEVICES": "2,GPU-5"}, check=True)
     gpus = (tmp_path / "gpus").read_text().splitlines()
     assert len(gpus) == 6
-    assert set(gpus) <= {"0", "1"}
+    assert set(gpus) <= {"2", "GPU-5"}
 
 
 @pytest.mark.parametrize(
@@ -82,6 +87,22 @@ def test_a_chunk_that_would_outlast_its_job_waits_for_the_next(
     for name, value in _job(since_s=since_s, left_s=left_s).items():
         monkeypatch.setenv(name, value)
     assert run_replica(task_of(read_plan(tmp_path / "out"), replica)).state is state
+
+
+def test_a_chunk_that_outlasts_its_job_leaves_the_replica_to_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = claimed(tmp_path)
+    lmp = lmp_script(tmp_path, 'if once; then sleep 1000 & wait; fi\nlmp "$@"')
+    with monkeypatch.context() as job:
+        for name, value in _job(since_s=0, left_s=6).items():
+            job.setenv(name, value)
+        assert run_replica(task(plan, lmp=lmp)).state is ReplicaState.PAUSED
+    (failure,) = status_of(plan).failures
+    assert (failure.chunk, failure.kind) == (0, FailureKind.KILLED)
+    assert re.match(r"its job ended after \d s of the chunk; .* a longer walltime is needed", failure.reason)
+    assert processes_in(tmp_path) == []
+    assert run_replica(task(plan, lmp=lmp)).state is ReplicaState.COMPLETE
 
 
 def _begun(folder: Path, *, chunk_s: float) -> Replica:

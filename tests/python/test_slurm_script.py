@@ -186,3 +186,9 @@ def test_there_are_as_many_shares_as_jobs(tmp_path: Path) -> None:
     assert "#SBATCH --array=0-2%2\n" in text
     assert "# 3 replicas in 3 shares, 1 at a time in each." in text
     assert text.count("$SLURM_ARRAY_TASK_ID/3") == 1
+
+
+def test_an_array_has_no_more_jobs_than_slurm_takes(tmp_path: Path) -> None:
+    text = write_slurm_script(load_study(study_file(tmp_path, THREE.replace("= 3", "= 1800"))), tmp_path / "out")
+    assert "#SBATCH --array=0-999%2\n" in text.read_text()
+    assert "--share $SLURM_ARRAY_TASK_ID/1000\n" in text.read_text()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import shutil
 import subprocess
 import sys
 import threading
@@ -93,6 +95,17 @@ def test_watching_ends_with_the_study(paired_study: Path) -> None:
     done = status(paired_study / "out", "--watch", "--json")
     assert done.exit_code == 0
     assert len(done.stdout.splitlines()) == 1
+
+
+def test_watching_goes_on_between_two_waves(
+    paired_study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(paired_study / "out", tmp_path / "out")
+    with contextlib.ExitStack() as driver:
+        driver.enter_context(hold(tmp_path / "out" / DRIVER_LOCK))
+        monkeypatch.setattr("lpsmd.cli.status.time.sleep", lambda _: driver.close())
+        lines = status(tmp_path / "out", "--watch", "--json").stdout.splitlines()
+    assert [json.loads(line)["driver"] is not None for line in lines] == [True, False]
 
 
 def test_it_imports_nothing_that_it_has_no_use_for(paired_study: Path) -> None:

@@ -155,7 +155,6 @@ def test_what_sbatch_refuses_is_told(cluster: SlurmCluster, folder: Path) -> Non
     assert "#SBATCH --gpus-per-node=2\n" in script
     assert "#SBATCH --cpus-per-task=4\n" in script
     assert " --max_workers_per_node=4 " in script
-    assert script.rstrip().endswith("--available-accelerators 0 0 1 1")
 
 
 def _lpsmd(*arguments: object) -> list[str]:

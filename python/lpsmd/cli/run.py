@@ -35,7 +35,9 @@ if TYPE_CHECKING:
 )
 @click.option("--analyse-only", is_flag=True, help="Run nothing; analyse the replicas that are complete.")
 @click.option(
-    "--dry-run", is_flag=True, help="Run nothing but a short probe; print what would run, how long, how much disk."
+    "--dry-run",
+    is_flag=True,
+    help="Run nothing but a short probe of each model; print what would run, how long, how much disk.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print results.json, or what --dry-run found, as JSON.")
 def run(study: str, output: Path | None, workers: int | None, analyse_only: bool, dry_run: bool, as_json: bool) -> None:
@@ -103,7 +105,8 @@ def run(study: str, output: Path | None, workers: int | None, analyse_only: bool
     for warning in study_warnings(parsed):
         click.echo(f"warning: {warning}", err=True)
     if dry_run:
-        _dry_run(parsed, folder, workers=workers, as_json=as_json)
+        with stoppable():
+            _dry_run(parsed, folder, workers=workers, as_json=as_json)
         return
     if analyse_only:
         ensemble = read_ensemble(folder, parsed)
@@ -139,7 +142,7 @@ def _dry_run(study: Study, folder: Path, *, workers: int | None, as_json: bool) 
 
 
 @contextlib.contextmanager
-def stoppable(folder: Path) -> Iterator[None]:
+def stoppable(folder: Path | None = None) -> Iterator[None]:
     """End with a hint and code 130 on Ctrl-C, on a batch system's SIGTERM, and when the terminal is closed.
 
     Under nohup, which ignores the latter, it goes on.
@@ -150,7 +153,8 @@ def stoppable(folder: Path) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        click.echo(f"stopped; run the same command again to go on with {folder}", err=True)
+        hint = f"; run the same command again to go on with {folder}" if folder else ""
+        click.echo(f"stopped{hint}", err=True)
         sys.exit(130)
 
 

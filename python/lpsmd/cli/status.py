@@ -37,7 +37,7 @@ def status(folder: Path, as_json: bool, watch: bool) -> None:
             click.echo(json.dumps(found.to_dict(), indent=None if watch else 2))
         else:
             _print(found)
-        if not watch or found.complete + found.failed >= found.replicas:
+        if not watch or (found.all_ended and not found.driver):  # between two waves a driver goes on
             return
         time.sleep(_WATCH_S)
 
@@ -65,7 +65,7 @@ def _print(found: StudyStatus) -> None:
 def _driver_line(found: StudyStatus) -> str:
     if found.driver:
         return f"run by {found.driver}"
-    if found.complete + found.failed >= found.replicas:
+    if found.all_ended:
         return "all replicas have ended"
     if found.running:
         return "no driver runs, but replicas do: those of a batch job, or what a driver that was killed left"

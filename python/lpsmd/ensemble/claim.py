@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import platform
+import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import metadata
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 STUDY_RECORD = "study.json"
 DRIVER_LOCK = "driver.lock"
+#: LAMMPS splits lines at spaces after it has put in the values of variables, reads these signs as its own, and drops
+#: what is not ASCII.
+_NOT_FOR_LAMMPS = re.compile(r"[^!-~]|[#$%&\"']")
 
 _log = logging.getLogger(__name__)
 
@@ -39,7 +43,7 @@ def check_before(study: Study, output: Path) -> None:
     lpsmd.errors.LpsmdError
         Naming what was found and what is needed.
     """
-    refuse_spaces([output.resolve(), *(model.path.resolve() for model in study.models)])
+    check_paths([output.resolve(), *(model.path.resolve() for model in study.models)])
     if study.executor.lmp is not None and study.executor.slurm is None:
         lammps_program(study.executor.lmp)
     kept = _kept_structures(study, output)
@@ -70,11 +74,22 @@ def check_before(study: Study, output: Path) -> None:
             )
 
 
-def refuse_spaces(paths: Sequence[Path]) -> None:
-    """LAMMPS splits a line at spaces after it has put in the values of variables."""
+def check_paths(paths: Sequence[Path]) -> None:
+    """Refuse what LAMMPS' inputs do not take.
+
+    Raises
+    ------
+    EnsembleError
+        Naming the character that was found.
+    """
     for path in paths:
-        if any(character.isspace() for character in str(path)):
-            raise EnsembleError(f"{path}: found a space in the path, LAMMPS inputs take none; use a path without")
+        found = _NOT_FOR_LAMMPS.search(str(path))
+        if found:
+            what = "a space" if found.group().isspace() else found.group()
+            raise EnsembleError(
+                f"{path}: found {what} in the path, LAMMPS inputs take none, nor # $ % & \" ' and what is not ASCII; "
+                "use a path without"
+            )
 
 
 def claim(study: Study, output: Path) -> Plan:

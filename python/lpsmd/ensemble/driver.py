@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 from lpsmd.ensemble.claim import DRIVER_LOCK, check_before, claim, read_plan
 from lpsmd.ensemble.engine import Engine, EngineError, is_loss, parsl_engine, workers_of
-from lpsmd.ensemble.failures import Failure
+from lpsmd.ensemble.failures import Failure, FailureKind
 from lpsmd.ensemble.files import EnsembleError
 from lpsmd.ensemble.locks import Held, hold
 from lpsmd.ensemble.outcomes import Ensemble, ReplicaOutcome, outcome_of
@@ -82,6 +82,7 @@ def run_ensemble(study: Study, output: Path, *, workers: int | None = None, watc
         After all LAMMPS processes were stopped.
     """
     check_before(study, output)
+    workers = workers_of(study.executor, workers)
     with _storage_explained(output):
         output.mkdir(parents=True, exist_ok=True)
         with only_driver(output):
@@ -125,7 +126,7 @@ def run_share(output: Path, *, share: tuple[int, int], workers: int | None, watc
     """
     plan = read_plan(output)
     executor = plan.study.executor
-    here = replace(executor, gpus=executor.devices, slurm=None)
+    workers = workers_of(executor, workers)
     waves = Waves(plan=plan, diffusion=RunningDiffusion(plan))
     first, step = share
     # Of all replicas, not of those that are left: shares must not change while others finish theirs.
@@ -136,7 +137,7 @@ def run_share(output: Path, *, share: tuple[int, int], workers: int | None, watc
         return 0
     driver = _Driver(plan, waves, watcher, alone=False)
     with _storage_explained(output):
-        driver.run(todo, here, workers=workers)
+        driver.run(todo, replace(executor, slurm=None), workers=workers)
     return len(driver.paused)
 
 
@@ -245,7 +246,7 @@ class _Driver:
         end = future.result()
         if end.state is not ReplicaState.BUSY:
             self.lost.pop(replica, None)  # it is written down
-        stops = end.failure is not None and end.failure.kind.stops_study
+        stops = end.failure is not None and (end.failure.kind.stops_study or self._met_by_all(end.failure))
         if end.failure is not None and stops and not self._may_pass(replica, end.failure):
             raise EnsembleError(_stop_text(replica, end.failure))
         if end.state is ReplicaState.PAUSED and not self.alone:
@@ -258,6 +259,13 @@ class _Driver:
             self._wait(replica, _HICCUP_S, f"{end.failure.kind}: {end.failure.reason}")
         else:
             self._ended(replica)
+
+    def _met_by_all(self, failure: Failure) -> bool:
+        """Whether LAMMPS refuses to begin, and no replica has come further: then it is not this replica's fault."""
+        if failure.kind is not FailureKind.LAMMPS or failure.chunk != 0:
+            return False
+        self.waves.look_at_running()
+        return self.waves.none_has_begun
 
     def _lost(self, replica: Replica, error: BaseException) -> None:
         """A worker was lost with its node or job: the replica goes on elsewhere from its last whole chunk."""
@@ -272,7 +280,7 @@ class _Driver:
 
     def _may_pass(self, replica: Replica, failure: Failure) -> bool:
         """Whether a file system may have had a bad moment, and has not had too many."""
-        if failure.is_lasting:
+        if not failure.may_be_a_bad_moment:
             return False
         self.hiccups[replica] = self.hiccups.get(replica, 0) + 1
         return self.hiccups[replica] <= self.plan.study.ensemble.retries
@@ -312,6 +320,7 @@ def task_of(plan: Plan, replica: Replica, *, lost: str | None = None) -> Replica
         retries=study.ensemble.retries,
         stop_on_broken_framework=study.ensemble.stop_on_broken_framework,
         lmp=study.executor.lmp,
+        gpus=study.executor.gpus,
         lost=lost,
     )
 
@@ -331,7 +340,8 @@ def _sentences(waves: Waves) -> dict[str, dict[str, Any]]:
 
 
 def _stop_text(replica: Replica, failure: Failure) -> str:
+    remedy = failure.kind.remedy or f"no replica has come further, see {replica.directory / failure.kept}: mend it"
     return (
         f"{replica.name}: {failure.kind}: {failure.reason}; nothing that was finished is lost: "
-        f"{failure.kind.remedy} and run the same command again"
+        f"{remedy} and run the same command again"
     )

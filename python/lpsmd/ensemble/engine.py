@@ -19,8 +19,9 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from lpsmd.ensemble.files import EnsembleError
 from lpsmd.ensemble.worker import ReplicaEnd, ReplicaTask, run_replica
-from lpsmd.study import ExecutorSpec, SlurmSpec
+from lpsmd.study import ExecutorSpec, SlurmSpec, too_many_workers
 
 if TYPE_CHECKING:
     from parsl.config import Config
@@ -104,10 +105,18 @@ def is_loss(error: BaseException) -> bool:
 
 
 def workers_of(executor: ExecutorSpec, asked: int | None = None) -> int:
-    """Replicas at a time on a node: what is asked, else the study's, else by GPUs, else by cores."""
-    if asked or executor.workers:
-        return asked or executor.workers or 1
-    return len(executor.devices) * executor.replicas_per_gpu or len(os.sched_getaffinity(0))
+    """Replicas at a time on a node: what is asked, else the study's, else by GPUs, else by cores.
+
+    Raises
+    ------
+    EnsembleError
+        If they are more than the GPUs take.
+    """
+    most = executor.n_gpus * executor.replicas_per_gpu
+    workers = asked or executor.workers or most or len(os.sched_getaffinity(0))
+    if most and workers > most:
+        raise EnsembleError(too_many_workers(workers, executor.n_gpus, executor.replicas_per_gpu))
+    return workers
 
 
 def job_prologue(slurm: SlurmSpec) -> str:
@@ -146,7 +155,6 @@ def _pool(executor: ExecutorSpec, *, workers: int) -> Pool:
         address="127.0.0.1",
         max_workers_per_node=workers,
         cores_per_worker=1e-6,  # the number of workers is ours to choose
-        available_accelerators=_accelerators(executor),
         heartbeat_period=_HEARTBEAT_S,
         heartbeat_threshold=_LOST_AFTER_S,
         launch_cmd=DEFAULT_LAUNCH_CMD.replace("process_worker_pool.py", command),
@@ -166,11 +174,6 @@ def _interchange() -> list[str]:
     if shutil.which("setsid") and shutil.which("setpriv"):  # util-linux
         command = ["setsid", "setpriv", "--pdeathsig", "TERM", *command]
     return command
-
-
-def _accelerators(executor: ExecutorSpec) -> list[str]:
-    """A device for each worker; Parsl sets CUDA_VISIBLE_DEVICES by it."""
-    return [gpu for gpu in executor.devices for _ in range(executor.replicas_per_gpu)]
 
 
 def _provider(executor: ExecutorSpec, *, workers: int) -> Any:

@@ -74,10 +74,9 @@ class Failure:
     time: str
 
     @property
-    def is_lasting(self) -> bool:
-        """Whether only a person can mend it: a file system may also have had a bad moment."""
-        moment = self.kind is FailureKind.STORAGE and not re.search(_REFUSED, self.reason)
-        return self.kind.stops_study and not moment
+    def may_be_a_bad_moment(self) -> bool:
+        """Whether a file system failed in a way that passes by itself at times."""
+        return self.kind is FailureKind.STORAGE and not re.search(_REFUSED, self.reason)
 
 
 _REFUSED = r"Read-only file system|Permission denied|Operation not permitted"
@@ -101,7 +100,7 @@ _SIGNS = (
     (
         FailureKind.PROGRAM,
         r"error while loading shared libraries|execvp error|Unrecognized pair style 'lpsmd'"
-        r"|pair_style lpsmd (cannot load its library|was built for)",
+        r"|pair_style lpsmd (cannot load its library|was built for)|is part of the \S+ package",
     ),
 )
 

@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import heapq
+import logging
+import os
 import tempfile
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import wait
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from lpsmd.ensemble.claim import check_before, check_claim, claim, free_bytes
 from lpsmd.ensemble.driver import task_of
-from lpsmd.ensemble.engine import workers_of
+from lpsmd.ensemble.engine import Engine, EngineError, parsl_engine, workers_of
 from lpsmd.ensemble.files import EnsembleError, read_text
 from lpsmd.ensemble.outcomes import begun, outcomes_of
 from lpsmd.ensemble.product import last_run
 from lpsmd.ensemble.records import ChunkRecord, read_status
 from lpsmd.ensemble.replicas import Replica
-from lpsmd.ensemble.worker import run_replica
+from lpsmd.ensemble.worker import ReplicaTask
 from lpsmd.progress import duration
-from lpsmd.study import Condition, Dynamics, StructureFile, Study
+from lpsmd.study import Condition, Dynamics, ModelSpec, StructureFile, Study
+
+_log = logging.getLogger(__name__)
 
 _PROBE_FRAMES = 3
 _MIN_PROBE_STEPS = 20
+_TICK_S = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +103,8 @@ class StudyEstimate:
 def probe_study(study: Study, output: Path, *, workers: int | None = None) -> StudyEstimate:
     """Run some steps of every model that has replicas left in a temporary folder, and multiply.
 
-    The probe runs on this machine, also for a study that goes to Slurm: nodes of another kind differ.
+    A model is probed at the hottest of its temperatures; what a step takes hardly depends on it. The probe runs on this
+    machine, also for a study that goes to Slurm: nodes of another kind differ.
 
     Parameters
     ----------
@@ -126,7 +132,8 @@ def probe_study(study: Study, output: Path, *, workers: int | None = None) -> St
         for condition in study.conditions
     }
     left = {condition: study.ensemble.replicas - n for condition, n in complete.items()}
-    found = [_estimate(study, condition, n, at_a_time) for condition, n in left.items() if n]
+    probes = _probes(study, [condition for condition, n in left.items() if n], at_a_time)
+    found = [_estimate(study.dynamics, condition, n, probes[condition.model]) for condition, n in left.items() if n]
     return StudyEstimate(
         study=study.name,
         output=str(output),
@@ -157,39 +164,73 @@ def _wall_s(conditions: Sequence[ConditionEstimate], *, slots: int) -> float:
     return max(ends, default=0.0)
 
 
-def _estimate(study: Study, condition: Condition, n: int, at_a_time: int) -> ConditionEstimate:
-    dynamics = study.dynamics
-    chunks, n_bytes = _probe(study, condition, at_a_time)
-    production = [chunk[1] for chunk in chunks]
-    ms_per_step = max(chunk.thermo.ms_per_step for chunk in production)
-    start_s = max(chunk.wall_s - chunk.steps * chunk.thermo.ms_per_step / 1000.0 for chunk in production)
+def _estimate(dynamics: Dynamics, condition: Condition, n: int, probe: _Probe) -> ConditionEstimate:
     n_chunks = dynamics.n_chunks + 1
-    replica_s = dynamics.total_steps * ms_per_step / 1000.0 + n_chunks * start_s
+    replica_s = dynamics.total_steps * probe.ms_per_step / 1000.0 + n_chunks * probe.start_s
     return ConditionEstimate(
         name=condition.name,
         replicas=n,
-        ms_per_step=ms_per_step,
-        start_s=start_s,
-        chunk_s=start_s + dynamics.chunk_steps * ms_per_step / 1000.0,
+        ms_per_step=probe.ms_per_step,
+        start_s=probe.start_s,
+        chunk_s=probe.start_s + dynamics.chunk_steps * probe.ms_per_step / 1000.0,
         replica_s=replica_s,
         core_hours=n * replica_s / 3600.0,
-        disk_bytes=n * n_bytes,
+        disk_bytes=n * probe.replica_bytes,
     )
 
 
-def _probe(study: Study, condition: Condition, at_a_time: int) -> tuple[Sequence[dict[int, ChunkRecord]], int]:
-    """Chunks 0 and 1 of some replicas, cut short, run side by side as they would be; and the bytes of a whole one."""
-    short = replace(study, dynamics=_short(study.dynamics), models=(condition.model,))
+@dataclass(frozen=True, kw_only=True)
+class _Probe:
+    """What a step and the start of a chunk take, and the size of a whole replica."""
+
+    ms_per_step: float
+    start_s: float
+    replica_bytes: int
+
+
+def _probes(study: Study, conditions: Sequence[Condition], at_a_time: int) -> dict[ModelSpec, _Probe]:
+    """A probe of each model, in workers as those that would run it."""
+    hottest = {c.model: c for c in sorted(conditions, key=lambda condition: condition.temperature_K)}
+    here = replace(study.executor, slurm=None)
+    if study.executor.slurm is not None:  # a machine where jobs are sent from is not a node of its own
+        at_a_time = min(at_a_time, len(os.sched_getaffinity(0)))
+    found: dict[ModelSpec, _Probe] = {}
+    if not hottest:
+        return found
     with tempfile.TemporaryDirectory(prefix="lpsmd-probe-") as folder:
-        plan = claim(short, Path(folder))
-        replicas = plan.replicas(condition, at_a_time)
-        with ThreadPoolExecutor(max_workers=at_a_time) as pool:
-            ends = list(pool.map(run_replica, [task_of(plan, replica) for replica in replicas]))
-        failures = [end.failure for end in ends if end.failure is not None]
-        if failures:
-            raise EnsembleError(f"{condition.name}: the probe failed: {failures[0].kind}: {failures[0].reason}")
-        chunks = [dict(read_status(replica.directory).chunks) for replica in replicas]
-        return chunks, _whole_bytes(replicas[0], chunks[0][1], study.dynamics)
+        try:
+            with parsl_engine(here, folder=Path(folder, "parsl"), workers=at_a_time) as engine:
+                for model, condition in hottest.items():
+                    _log.info("probe %d of %d: %s", len(found) + 1, len(hottest), condition.name)
+                    found[model] = _probe(engine, study, condition, at_a_time, folder=Path(folder, model.label))
+        except EngineError as error:
+            raise EnsembleError(f"the probe failed: {error}") from error
+    return found
+
+
+def _probe(engine: Engine, study: Study, condition: Condition, at_a_time: int, *, folder: Path) -> _Probe:
+    """Chunks 0 and 1 of some replicas, cut short, run side by side as they would be."""
+    folder.mkdir()
+    plan = claim(replace(study, dynamics=_short(study.dynamics), models=(condition.model,)), folder)
+    replicas = plan.replicas(condition, at_a_time)
+    _run(engine, [task_of(plan, replica) for replica in replicas], name=condition.name)
+    chunks = [read_status(replica.directory).chunks[1] for replica in replicas]
+    return _Probe(
+        ms_per_step=max(chunk.thermo.ms_per_step for chunk in chunks),
+        start_s=max(chunk.wall_s - chunk.steps * chunk.thermo.ms_per_step / 1000.0 for chunk in chunks),
+        replica_bytes=_whole_bytes(replicas[0], chunks[0], study.dynamics),
+    )
+
+
+def _run(engine: Engine, tasks: Sequence[ReplicaTask], *, name: str) -> None:
+    futures = [engine.submit(task) for task in tasks]
+    while wait(futures, timeout=_TICK_S).not_done:
+        engine.check()
+    for future in futures:
+        if (error := future.exception()) is not None:
+            raise EnsembleError(f"{name}: the probe failed: its worker was lost: {error}")
+        if (failure := future.result().failure) is not None:
+            raise EnsembleError(f"{name}: the probe failed: {failure.kind}: {failure.reason}")
 
 
 def _whole_bytes(replica: Replica, record: ChunkRecord, dynamics: Dynamics) -> int:

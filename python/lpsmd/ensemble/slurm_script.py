@@ -15,6 +15,8 @@ from lpsmd.study import SlurmSpec, Study
 SCRIPT_NAME = "replicas.sbatch"
 #: What `lpsmd work` ends with when its job has no time left for another chunk (EX_TEMPFAIL).
 TRY_AGAIN = 75
+#: Slurm takes arrays of 1001 jobs at the most, unless a site says otherwise (MaxArraySize).
+_MOST_SHARES = 1000
 
 
 def write_slurm_script(study: Study, output: Path) -> Path:
@@ -55,7 +57,7 @@ def write_slurm_script(study: Study, output: Path) -> Path:
 def _script(study: Study, slurm: SlurmSpec, output: Path) -> str:
     workers = workers_of(study.executor)
     replicas = study.ensemble.replicas * len(study.conditions)
-    shares = max(1, -(-replicas // workers))
+    shares = min(_MOST_SHARES, -(-replicas // workers))
     asked = {
         "job-name": study.name,
         "partition": slurm.partition,

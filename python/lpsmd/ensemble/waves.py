@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from lpsmd.ensemble.failures import FailureKind
 from lpsmd.ensemble.outcomes import ReplicaOutcome, begun, outcome_of, outcomes_of
 from lpsmd.ensemble.records import EMPTY
 from lpsmd.ensemble.replicas import Plan, Replica
@@ -42,9 +43,18 @@ class Waves:
             condition: {o.replica.index: o for o in outcomes_of(self.plan, condition, begun(self.plan, condition))}
             for condition in self.plan.study.conditions
         }
+        if self.none_has_begun:  # what LAMMPS refused to begin may have been mended
+            for found in self.by_condition.values():
+                refused = [o for o in found.values() if o.failure and o.failure.kind is FailureKind.LAMMPS]
+                found.update({o.replica.index: replace(o, status=EMPTY) for o in refused})
         for outcome in self.outcomes():
             if outcome.complete:
                 self.diffusion.add(outcome)
+
+    @property
+    def none_has_begun(self) -> bool:
+        """Whether no replica of the study has a whole chunk."""
+        return not any(outcome.status.chunks for outcome in self.outcomes())
 
     def outcomes(self) -> tuple[ReplicaOutcome, ...]:
         """All replicas as they were last seen."""
@@ -142,7 +152,7 @@ class Waves:
         left = decision.predicted_replicas - len(complete)
         hours = left * sum(outcome.status.wall_s for outcome in complete) / len(complete) / 3600.0
         executor = self.plan.study.executor
-        if executor.devices:
+        if executor.n_gpus:
             return f", {hours / executor.replicas_per_gpu:.2g} GPU-hours more"
         return f", {hours:.2g} core-hours more"
 

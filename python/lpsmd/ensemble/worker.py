@@ -17,6 +17,7 @@ import signal
 import subprocess
 import time
 import traceback
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -52,6 +53,8 @@ _CHECKED = ("restart", "dump.gz")
 _KEPT = (*_CHECKED, "log", "in")
 _FULL_BYTES = 16384
 _AROUND_S = 15.0
+#: A chunk is stopped so long before its job ends, to leave all in order: Slurm may count from somewhat earlier.
+_HAND_OVER_S = 60.0
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
@@ -69,6 +72,7 @@ class ReplicaState(StrEnum):
 class ReplicaTask:
     """Everything that a worker needs to know, as plain values that travel between machines.
 
+    `gpus` are those that the workers of this machine share; () where the environment tells, as Slurm does.
     `lost` says how the worker came to its end that had this replica before, None if none was lost.
     """
 
@@ -85,6 +89,7 @@ class ReplicaTask:
     retries: int
     stop_on_broken_framework: bool
     lmp: str | None
+    gpus: tuple[str, ...]
     lost: str | None = None
 
 
@@ -247,7 +252,15 @@ class _Runner:
         script.write_text(self._input(chunk), encoding="utf-8")
         screen = running / f"chunk.{chunk}.out"
         started = time.monotonic()
-        code = self._lammps(chunk, script, screen)
+        try:
+            code = self._lammps(chunk, script, screen)
+        except subprocess.TimeoutExpired as late:
+            raise self._failed(
+                chunk,
+                FailureKind.KILLED,
+                f"its job ended after {late.timeout:.0f} s of the chunk; where that happens again and again, a longer "
+                "walltime is needed, or a study with a shorter chunk_ps",
+            ) from late
         wall_s = time.monotonic() - started
         self._check_lock()
         said = read_text(screen)
@@ -317,7 +330,8 @@ class _Runner:
             child = self._start(chunk, script, stream)
             ended_well = False
             try:
-                code = child.wait()
+                job = _job()
+                code = child.wait(timeout=None if job is None else job.left_s)
                 ended_well = code == 0
             finally:
                 if not ended_well:
@@ -341,7 +355,7 @@ class _Runner:
             return subprocess.Popen(
                 [str(program.path), "-log", "none", "-nocite", "-in", script.name],
                 cwd=script.parent,
-                env={**program.environment, **self.lock.environment},
+                env={**program.environment, **_own_gpu(self.task.gpus), **self.lock.environment},
                 stdin=subprocess.DEVNULL,
                 stdout=stream,
                 stderr=subprocess.STDOUT,
@@ -421,13 +435,34 @@ class _Runner:
         return _AROUND_S + 1.2 * max((record.wall_s for record in self.status.chunks.values()), default=0.0)
 
 
-def _job_ends_before(seconds: float) -> bool:
-    """Whether the batch job that this is ends sooner, and the next one would have more time for it."""
+def _own_gpu(gpus: Sequence[str]) -> dict[str, str]:
+    """The GPU of this worker, in turn. Parsl's own pinning would number them anew, and take those of other jobs."""
+    gpus = gpus or [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
+    return {"CUDA_VISIBLE_DEVICES": gpus[int(os.environ.get("PARSL_WORKER_RANK", "0")) % len(gpus)]} if gpus else {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Job:
+    """The batch job that this is: all of its time, and what is left before it must hand over to the next."""
+
+    whole_s: float
+    left_s: float
+
+
+def _job() -> _Job | None:
+    """None where this is none, or nothing tells its end."""
     start, end = (os.environ.get(f"SLURM_JOB_{what}_TIME", "") for what in ("START", "END"))
     if not (start.isdigit() and end.isdigit()):
-        return False
+        return None
+    whole_s = float(int(end) - int(start))
+    return _Job(whole_s=whole_s, left_s=int(end) - min(_HAND_OVER_S, whole_s / 10.0) - time.time())
+
+
+def _job_ends_before(seconds: float) -> bool:
+    """Whether the batch job that this is ends sooner, and the next one would have more time for it."""
+    job = _job()
     # While half of its time is left, a job tries in any case: else jobs that are too short would do nothing for ever.
-    return int(end) - time.time() < min(seconds, (int(end) - int(start)) / 2)
+    return job is not None and job.left_s < min(seconds, job.whole_s / 2.0)
 
 
 def _fresh(folder: Path, name: str) -> Path:
