@@ -46,18 +46,18 @@ def _wait_for_none(look: Callable[[], list[int]], what: str, limit_s: float) -> 
         time.sleep(0.01)
 
 
-def descendants(pid: int, *, but: str) -> list[int]:
-    """Children of a process, their children and so on, without those with a word in their command line, and theirs."""
+def families(word: str, *, but: str) -> set[int]:
+    """Processes with a word in their command line and all that came from them, but for a word in theirs."""
     parents: dict[int, list[int]] = {}
     for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):  # it has just ended
             if but.encode() not in (folder / "cmdline").read_bytes():
                 parent = int((folder / "stat").read_text(errors="replace").rpartition(")")[2].split()[1])
                 parents.setdefault(parent, []).append(int(folder.name))
-    found = list(parents.get(pid, []))
-    for child in found:
-        found += parents.get(child, [])
-    return found
+    found = list(set(processes_with(word)) & {child for children in parents.values() for child in children})
+    for pid in found:
+        found += parents.get(pid, [])
+    return set(found)
 
 
 def memory_MB(pid: int) -> float:

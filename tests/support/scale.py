@@ -19,7 +19,7 @@ from lpsmd.ensemble.records import read_status, write_status
 from lpsmd.ensemble.worker import REPLICA_RECORD, ReplicaState, run_replica
 from lpsmd.inputs import lammps_program
 from lpsmd.study_file import load_study
-from support.processes import descendants, memory_MB
+from support.processes import families, memory_MB
 from support.studies import STUDY, soft_model, study_file
 
 FUNCTIONALS = ("pbe", "hse06", "scan", "r2scan", "pbesol", "lda")
@@ -139,8 +139,7 @@ def measure(folder: Path, *, replicas: int, workers: int, replica_s: float) -> M
     with (folder / "log").open("w") as log:
         child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
         while child.poll() is None:
-            mine = [child.pid, *descendants(child.pid, but=wrapper.name)]
-            all_MB = max(all_MB, sum(memory_MB(pid) for pid in mine))
+            all_MB = max(all_MB, sum(map(memory_MB, families(str(output), but=wrapper.name))))
             time.sleep(_SAMPLE_S)
     assert child.returncode == 0, (folder / "log").read_text()
     assert child.stdout is not None
