@@ -258,7 +258,7 @@ def changed(old: str, new: str) -> str:
         changed("a_A = 10.0", "a_A = 10"),
         changed("[ensemble]", 'thermostat = "nose-hoover"\n[ensemble]'),
         STUDY + "[executor]\nworkers = 1\ngpus = [0]\n",
-        STUDY + SLURM,
+        STUDY + SLURM + "gpus_per_node = 1",
         STUDY + '[analysis]\ndrift = "none"\ncharge_e = 2.0\nfit_window = [0.1, 0.5]\n',
     ],
 )
