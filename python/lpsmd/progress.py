@@ -48,6 +48,7 @@ class _Lines:
         self._of = status.replicas
         if self._ended is None:  # later, `finished` counts: a record may be there before its replica is told of
             self._ended = status.complete + status.failed
+            _log.info("%s: %s; `lpsmd status %s` tells how it stands", status.study, headline(status), status.output)
         if time.monotonic() >= self._next_line:
             self._next_line = time.monotonic() + _LINE_S
             _log.info("%s", headline(status))
@@ -94,7 +95,8 @@ def headline(status: StudyStatus) -> str:
     if status.failed:
         parts.append(f"{status.failed} failed")
     if status.ns_per_day is not None and status.atom_steps_per_s is not None:
-        parts.append(f"{status.ns_per_day:.3g} ns/day, {status.atom_steps_per_s:.3g} atom-steps/s")
+        digits = ".3g" if status.ns_per_day < 100.0 else ".0f"
+        parts.append(f"{status.ns_per_day:{digits}} ns/day, {status.atom_steps_per_s:.3g} atom-steps/s")
     if status.seconds_left:
         parts.append(f"{duration(status.seconds_left)} left")
     return ", ".join(parts)
@@ -102,7 +104,7 @@ def headline(status: StudyStatus) -> str:
 
 def condition_line(entry: ConditionStatus) -> str:
     """A model and temperature in one line."""
-    return f"{entry.name}: {entry.complete}/{entry.replicas} replicas, {d_text(entry)}"
+    return f"{entry.name}: {entry.complete}/{entry.replicas} replicas, D in 1e-5 cm²/s: {d_text(entry)}"
 
 
 def d_text(entry: ConditionStatus) -> str:
@@ -115,10 +117,10 @@ def d_text(entry: ConditionStatus) -> str:
 
 
 def status_table(status: StudyStatus) -> Table:
-    """A study with a row for each model and temperature."""
+    """A row for each model and temperature."""
     from rich.table import Table
 
-    table = Table(title=headline(status), title_justify="left", box=None, pad_edge=False, collapse_padding=True)
+    table = Table(box=None, pad_edge=False, collapse_padding=True)
     table.add_column("condition", no_wrap=True)
     for header in ("done", "run", "wait", "fail", "%", "ms/step", "D (95 %)\n1e-5 cm²/s"):
         table.add_column(header, justify="right", no_wrap=True)
@@ -139,9 +141,9 @@ def status_table(status: StudyStatus) -> Table:
 
 
 def duration(seconds: float) -> str:
-    """A time as people say it: 45 s, 12 min, 3.4 h, 2.1 days."""
+    """A time as people say it: 1.5 s, 45 s, 12 min, 3.4 h, 2.1 days."""
     for unit, name in ((86400.0, "days"), (3600.0, "h"), (60.0, "min")):
         if seconds >= 2 * unit or (name == "min" and seconds >= unit):
             value = seconds / unit
             return f"{value:.0f} {name}" if value >= 10 or name == "min" else f"{value:.1f} {name}"
-    return f"{seconds:.0f} s"
+    return f"{seconds:.0f} s" if seconds >= 10.0 else f"{seconds:.1f} s"

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import functools
+import io
 import json
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from lpsmd.ensemble import Ensemble, ReplicaOutcome
+from lpsmd.across_conditions import ActivationEnergy, FunctionalComparison, activation_energies, compare_functionals
+from lpsmd.ensemble import Ensemble, FailureKind, ReplicaOutcome
 from lpsmd.ensemble.claim import versions
 from lpsmd.ensemble.files import read_text, write_atomically
 from lpsmd.ensemble.running import diffusion_options, give_buffers_back
+from lpsmd.errors import LpsmdError
 from lpsmd.study import Condition, ModelSpec, Study
 
 if TYPE_CHECKING:
@@ -25,6 +29,8 @@ if TYPE_CHECKING:
 _GPA_PER_BAR = 1e-4
 #: Failed replicas that are printed one by one.
 _SHOWN = 5
+#: Columns, where no terminal tells.
+_WIDTH = 120
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -65,48 +71,15 @@ class ConditionReport:
         return math.fsum(values) / len(values) if values else None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Comparison:
-    """Two functionals on one architecture: other minus base, and other over base.
-
-    The errors are the 95 % half-widths of the two D combined in quadrature, as of independent numbers. There
-    is no ratio where the base does not move.
-    """
-
-    architecture: str
-    base: str
-    other: str
-    ratio: float | None
-    ratio_half_width: float | None
-    difference_cm2_per_s: float
-    difference_half_width_cm2_per_s: float
-    both_diffusive: bool
-
-    @property
-    def significant(self) -> bool:
-        """True where the difference is larger than its error."""
-        return abs(self.difference_cm2_per_s) > self.difference_half_width_cm2_per_s
-
-    def __str__(self) -> str:
-        verdict = "differ by more than the error" if self.significant else "cannot be told apart"
-        if not self.both_diffusive:
-            verdict += ", but not both are diffusive"
-        if self.ratio is None or self.ratio_half_width is None:
-            return f"{self.architecture}: D({self.other}) and D({self.base}) {verdict}"
-        return (
-            f"{self.architecture}: D({self.other}) / D({self.base}) = {self.ratio:.2f} +- "
-            f"{self.ratio_half_width:.2f} (95 %): they {verdict}"
-        )
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class StudyReport:
-    """Everything that a study found."""
+    """Everything that a study found; shown as the table of `print_report`."""
 
     study: Study
     ensemble: Ensemble
     conditions: tuple[ConditionReport, ...]
-    comparisons: tuple[Comparison, ...]
+    comparisons: tuple[FunctionalComparison, ...]
+    activation_energies: tuple[ActivationEnergy, ...]
 
     def label(self, entry: ConditionReport) -> str:
         """What an entry is called: by its model, and by its temperature where there are several."""
@@ -117,9 +90,17 @@ class StudyReport:
         """What has fewer complete replicas than the study's minimum, and so no D."""
         return tuple(entry for entry in self.conditions if entry.analysis is None)
 
+    def __repr__(self) -> str:
+        """What `lpsmd run` prints, so that a notebook shows that and not every array."""
+        from rich.console import Console
+
+        text = io.StringIO()
+        print_report(self, Console(file=text, width=_WIDTH))
+        return text.getvalue().rstrip()
+
 
 def analyse_study(study: Study, ensemble: Ensemble) -> StudyReport:
-    """D of every model and temperature that has enough complete replicas, and the functionals compared.
+    """D of every model and temperature that has enough complete replicas, and what follows from several of them.
 
     Raises
     ------
@@ -128,15 +109,46 @@ def analyse_study(study: Study, ensemble: Ensemble) -> StudyReport:
     """
     give_buffers_back()
     found = tuple(_analyse(study, ensemble, condition) for condition in study.conditions)
-    return StudyReport(study=study, ensemble=ensemble, conditions=found, comparisons=tuple(_compare(found)))
+    diffusions = {entry.condition: entry.analysis.diffusion for entry in found if entry.analysis is not None}
+    return StudyReport(
+        study=study,
+        ensemble=ensemble,
+        conditions=found,
+        comparisons=tuple(compare_functionals(study, diffusions)),
+        activation_energies=tuple(activation_energies(study, diffusions)),
+    )
 
 
-def write_results(report: StudyReport) -> None:
-    """Write results.json, msd.csv, msd.png and a diffusion_MODEL.png for each model into the study's folder."""
-    from lpsmd.analysis import MSD_CSV_COLUMNS, ModelResult, save_diffusion_plot, save_msd_plot, write_csv
+def write_results(report: StudyReport) -> tuple[str, ...]:
+    """Write results.json, msd.csv, msd.png, and for each model its plots into the study's folder; their names.
+
+    Raises
+    ------
+    LpsmdError
+        If the folder does not take them.
+    """
+    try:
+        return tuple(_write_results(report))
+    except OSError as error:
+        raise LpsmdError(
+            f"{report.ensemble.output}: results cannot be written there ({error.strerror or error}); make the folder "
+            "writable, or analyse a copy of it"
+        ) from error
+
+
+def _write_results(report: StudyReport) -> Iterator[str]:
+    from lpsmd.analysis import (
+        MSD_CSV_COLUMNS,
+        ModelResult,
+        save_arrhenius_plot,
+        save_diffusion_plot,
+        save_msd_plot,
+        write_csv,
+    )
 
     output = report.ensemble.output
     write_atomically(output / "results.json", json.dumps(results(report), indent=2, allow_nan=False) + "\n")
+    yield "results.json"
     rows = [
         ModelResult(
             label=report.label(entry),
@@ -157,11 +169,19 @@ def write_results(report: StudyReport) -> None:
         for row in entry.analysis.msd_rows
     )
     write_csv(output / "msd.csv", MSD_CSV_COLUMNS, lines)
+    yield "msd.csv"
     study = report.study
     title = f"{study.name}: {study.analysis.species} at {_temperatures(study)}"
     save_msd_plot(output / "msd.png", rows, title=title)
+    yield "msd.png"
     for row in rows:
         save_diffusion_plot(output / f"diffusion_{row.label}.png", row, title=f"{row.label}, {title}")
+    yield "diffusion_*.png"
+    fits = {found.model.label: found.fit for found in report.activation_energies if found.fit is not None}
+    for label, fit in fits.items():
+        save_arrhenius_plot(output / f"arrhenius_{label}.png", fit, title=f"{label}, {study.name}")
+    if fits:
+        yield "arrhenius_*.png"
 
 
 def results(report: StudyReport) -> dict[str, Any]:
@@ -171,25 +191,24 @@ def results(report: StudyReport) -> dict[str, Any]:
         "versions": {**versions(), "lammps": _lammps_version(report.ensemble)},
         "structures": [asdict(structure) for structure in report.ensemble.plan.structures],
         "models": [_entry_dict(report, entry) for entry in report.conditions],
-        "comparisons": [{**asdict(entry), "significant": entry.significant} for entry in report.comparisons],
-        "comparison_error": "95 % half-widths of the two D combined in quadrature",
+        "comparisons": [entry.to_dict() for entry in report.comparisons],
+        "comparison_error": "95 %; over the differences of structures where paired_structures is a number, else "
+        "those of the two D combined in quadrature",
+        "activation_energies": [entry.to_dict() for entry in report.activation_energies],
     }
 
 
 def print_report(report: StudyReport, console: Console) -> None:
     """Print the table, the comparisons, and what went wrong."""
-    from rich.markup import escape
     from rich.table import Table
 
-    study = report.study
-    n_structures = len(report.ensemble.plan.structures)
-    title = (
-        f"{study.analysis.species} in {report.ensemble.plan.structures[0].title}"
-        f"{f' and {n_structures - 1} more' if n_structures > 1 else ''}\n"
-        f"{_temperatures(study)}, replicas of {study.dynamics.production_ps:g} ps"
-    )
+    say = functools.partial(console.print, markup=False, highlight=False, soft_wrap=True)
+    study, structures = report.study, report.ensemble.plan.structures
+    several = f", the first of {len(structures)} structures" if len(structures) > 1 else ""
+    say(f"{study.analysis.species} in {structures[0].title}{several}")
+    say(f"{_temperatures(study)}, replicas of {study.dynamics.production_ps:g} ps")
     # No lines between columns: the table then fits a terminal of 80 columns.
-    table = Table(title=escape(title), title_justify="left", box=None, pad_edge=False, collapse_padding=True)
+    table = Table(box=None, pad_edge=False, collapse_padding=True)
     for header in ("model", "functional"):
         table.add_column(header, no_wrap=True)
     for header in ("D (95 %)\n1e-5 cm²/s", "fit\nps"):
@@ -203,18 +222,11 @@ def print_report(report: StudyReport, console: Console) -> None:
     for entry in report.conditions:
         if entry.analysis is not None:
             diffusion = entry.analysis.diffusion
-            reason = f"{report.label(entry)}: {diffusion.verdict}: {diffusion.reason}"
-            console.print(reason, markup=False, highlight=False, soft_wrap=True)
-    for comparison in report.comparisons:
-        console.print(str(comparison), markup=False, highlight=False, soft_wrap=True)
+            say(f"{report.label(entry)}: {diffusion.verdict}: {diffusion.reason}")
+    for line in (*report.comparisons, *report.activation_energies):
+        say(str(line))
     for line in _warnings(report):
-        console.print(line, style="yellow", markup=False, highlight=False, soft_wrap=True)
-    written = (
-        "results.json, msd.csv, msd.png, diffusion_*.png"
-        if len(report.short_of_replicas) < len(report.conditions)
-        else "results.json"
-    )
-    console.print(f"{written} in {report.ensemble.output}", markup=False, highlight=False, soft_wrap=True)
+        say(line, style="yellow")
 
 
 def _analyse(study: Study, ensemble: Ensemble, condition: Condition) -> ConditionReport:
@@ -224,14 +236,17 @@ def _analyse(study: Study, ensemble: Ensemble, condition: Condition) -> Conditio
     complete = [outcome for outcome in outcomes if outcome.complete]
     if len(complete) < study.ensemble.minimum_replicas:
         return ConditionReport(condition=condition, outcomes=outcomes, analysis=None)
-    found = analyse_replicas(
-        [outcome.dumps for outcome in complete],
-        species=study.analysis.species,
-        timestep_fs=study.dynamics.timestep_fs,
-        drift=study.analysis.drift,
-        options=diffusion_options(study.analysis),
-        structures=[outcome.replica.structure for outcome in complete],
-    )
+    try:
+        found = analyse_replicas(
+            [outcome.dumps for outcome in complete],
+            species=study.analysis.species,
+            timestep_fs=study.dynamics.timestep_fs,
+            drift=study.analysis.drift,
+            options=diffusion_options(study.analysis),
+            structures=[outcome.replica.structure for outcome in complete],
+        )
+    except LpsmdError as error:
+        raise LpsmdError(f"{error}; or run `lpsmd run`, which makes damaged chunks again") from error
     summary = summarise(
         found.msds, found.diffusion, temperature_K=condition.temperature_K, charge_e=study.analysis.charge_e
     )
@@ -241,37 +256,6 @@ def _analyse(study: Study, ensemble: Ensemble, condition: Condition) -> Conditio
         msds=tuple(msd.curve(found.msds[0]) for msd in found.msds),
     )
     return ConditionReport(condition=condition, outcomes=outcomes, analysis=analysis)
-
-
-def _compare(entries: Sequence[ConditionReport]) -> Iterator[Comparison]:
-    """The functionals of each architecture and training seed against its PBE, or its first, at each temperature."""
-    analysed = [entry for entry in entries if entry.analysis is not None]
-
-    def kind(entry: ConditionReport) -> tuple[object, ...]:
-        return entry.model.architecture, entry.model.training_seed, entry.condition.temperature_K
-
-    for wanted in dict.fromkeys(map(kind, analysed)):
-        same = [entry for entry in analysed if kind(entry) == wanted]
-        base = next((entry for entry in same if entry.model.functional == "PBE"), same[0])
-        for other in same:
-            if other.model.functional != base.model.functional:
-                yield _comparison(base, other)
-
-
-def _comparison(base: ConditionReport, other: ConditionReport) -> Comparison:
-    (d_base, error_base), (d_other, error_other) = _d(base), _d(other)
-    ratio = d_other / d_base if d_base else None
-    return Comparison(
-        architecture=base.model.architecture,
-        base=base.model.functional,
-        other=other.model.functional,
-        ratio=ratio,
-        # Of a quotient: (e_other^2 + (ratio e_base)^2)^(1/2) / D_base, fine also where D_other is 0.
-        ratio_half_width=None if ratio is None else math.hypot(error_other, ratio * error_base) / abs(d_base),
-        difference_cm2_per_s=d_other - d_base,
-        difference_half_width_cm2_per_s=math.hypot(error_base, error_other),
-        both_diffusive=all(_verdict(entry) == "diffusive" for entry in (base, other)),
-    )
 
 
 def _d(entry: ConditionReport) -> tuple[float, float]:
@@ -327,18 +311,22 @@ def _warnings(report: StudyReport) -> Iterator[str]:
         physical = Counter(str(o.failure.kind) for o in failed if o.failure and o.failure.kind.is_physical)
         if physical:
             kinds = ", ".join(f"{count} {kind}" for kind, count in physical.items())
+            bias = "D is that of the survivors, and biased if those that failed moved otherwise; "
             yield (
-                f"warning: {label}: {sum(physical.values())} {of_all} failed by their own motion ({kinds}): D is that "
-                "of the survivors, and biased if those that failed moved otherwise; the model does not hold here"
+                f"warning: {label}: {sum(physical.values())} {of_all} failed by their own motion ({kinds}): "
+                f"{bias if entry.analysis else ''}the model does not hold here"
             )
         if len(failed) > sum(physical.values()):
-            yield f"warning: {label}: {len(failed) - sum(physical.values())} {of_all} failed for other reasons"
+            yield (
+                f"warning: {label}: {len(failed) - sum(physical.values())} {of_all} failed for other reasons; one "
+                "whose folder is removed is tried again"
+            )
         for outcome in failed[:_SHOWN]:
             yield f"  replica {outcome.replica.index}: {outcome.reason} (see {outcome.replica.directory})"
         if len(failed) > _SHOWN:
             yield f"  and {len(failed) - _SHOWN} more, in results.json"
-        if failed and failed[0].failure and failed[0].failure.tail:
-            yield "\n".join(f"    | {line}" for line in failed[0].failure.tail.splitlines())
+        if failed and failed[0].failure and failed[0].failure.kind is not FailureKind.FRAMEWORK:
+            yield from (f"    | {line}" for line in failed[0].failure.tail.splitlines())
 
 
 def _entry_dict(report: StudyReport, entry: ConditionReport) -> dict[str, Any]:

@@ -35,6 +35,9 @@ LI6PS5CL_ELEMENTS = ("Li", "P", "S", "Cl")
 #: Lattice parameters that can be Li6PS5Cl: 9.86 Angstrom at room temperature, some 5 % either way.
 A_RANGE_A = (9.0, 11.0)
 
+#: Atoms of a conventional cell.
+ATOMS_PER_CELL = 52
+
 # Fractional coordinates of one atom of each orbit, with the origin on Cl.
 _P_4B = (0.5, 0.5, 0.5)
 _S_16E = (0.619, 0.619, 0.619)

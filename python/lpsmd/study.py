@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -18,7 +18,7 @@ from lpsmd.errors import LpsmdError
 
 if TYPE_CHECKING:
     from lpsmd.analysis import Diffusion
-    from lpsmd.ensemble import StudyStatus
+    from lpsmd.ensemble import StudyStatus, Watcher
     from lpsmd.report import StudyReport
     from lpsmd.structure import Structure
 
@@ -44,6 +44,13 @@ class GeneratedStructure:
     seed: int
     count: int
 
+    @property
+    def elements(self) -> tuple[str, ...]:
+        """Elements in the order of their atom types."""
+        from lpsmd.structure import LI6PS5CL_ELEMENTS
+
+        return LI6PS5CL_ELEMENTS
+
     def build(self, index: int) -> Structure:
         """Make cell number `index`."""
         # Here and not above: `lpsmd status` must not pay for numpy.
@@ -59,6 +66,11 @@ class StructureFile:
     file: Path
     sha256: str
     count: int = 1
+
+    @property
+    def elements(self) -> tuple[str, ...]:
+        """Elements in the order of their atom types."""
+        return self.build(0).elements
 
     def build(self, index: int) -> Structure:
         """Read the cell; there is but number 0."""
@@ -187,6 +199,12 @@ class SlurmSpec:
     prologue: str
     options: tuple[str, ...]
 
+    @property
+    def minutes(self) -> int:
+        """The walltime as Slurm counts it: begun minutes are whole ones."""
+        hours, minutes, seconds = map(int, self.walltime.split(":"))
+        return 60 * hours + minutes + (seconds > 0)
+
 
 @dataclass(frozen=True, kw_only=True)
 class ExecutorSpec:
@@ -201,6 +219,19 @@ class ExecutorSpec:
     replicas_per_gpu: int
     lmp: str | None
     slurm: SlurmSpec | None
+
+    @property
+    def n_gpus(self) -> int:
+        """GPUs of a node: those of this machine, or those that a job of Slurm is given."""
+        return len(self.gpus) if self.slurm is None else self.slurm.gpus_per_node
+
+
+def too_many_workers(workers: int, gpus: int, replicas_per_gpu: int) -> str:
+    """What is wrong with more replicas at a time than a node's GPUs take."""
+    return (
+        f"[executor]: workers: found {workers}, needed at most {gpus * replicas_per_gpu}, replicas_per_gpu "
+        f"({replicas_per_gpu}) on each GPU ({gpus}); for more at a time on a GPU write a larger replicas_per_gpu"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -231,7 +262,10 @@ class Condition:
 
 @dataclass(frozen=True, kw_only=True)
 class Study:
-    """Everything that a study file says, resolved and checked."""
+    """Everything that a study file says, resolved and checked.
+
+    `folder` is the one with its results that it was read from, where it goes on; it is no part of the study itself.
+    """
 
     name: str
     seed: int
@@ -242,6 +276,7 @@ class Study:
     ensemble: EnsembleSpec
     executor: ExecutorSpec
     analysis: AnalysisSpec
+    folder: Path | None = field(default=None, compare=False)
 
     @classmethod
     def load(cls, source: str | Path) -> Study:
@@ -256,15 +291,19 @@ class Study:
 
         return load_study(source)
 
-    def run(self, output: str | Path | None = None, *, workers: int | None = None) -> StudyReport:
-        """Run what is missing, analyse, and write the results, as `lpsmd run` does.
+    def run(
+        self, output: str | Path | None = None, *, workers: int | None = None, watcher: Watcher | None = None
+    ) -> StudyReport:
+        """Run what is missing, analyse, and write the results, as `lpsmd run` does. Nothing is printed.
 
         Parameters
         ----------
         output
-            Folder of the study; default: NAME-HASH in the working folder.
+            Folder of the study; default: that of `results_folder`.
         workers
             Replicas at a time on a node; default: the study's, else one for each core or GPU.
+        watcher
+            Told about progress; default: lines in the log ``lpsmd``, level INFO.
 
         Raises
         ------
@@ -275,8 +314,8 @@ class Study:
         from lpsmd.progress import watching
         from lpsmd.report import analyse_study, write_results
 
-        with watching() as watcher:
-            ensemble = run_ensemble(self, self._folder(output), workers=workers, watcher=watcher)
+        with watching() as lines:
+            ensemble = run_ensemble(self, self.results_folder(output), workers=workers, watcher=watcher or lines)
         report = analyse_study(self, ensemble)
         write_results(report)
         return report
@@ -285,20 +324,21 @@ class Study:
         """How the study stands, also while another process runs it; see `lpsmd.ensemble.study_status`."""
         from lpsmd.ensemble import study_status
 
-        return study_status(self._folder(output))
+        return study_status(self.results_folder(output))
 
     def diffusion(self, output: str | Path | None = None) -> dict[str, Diffusion]:
         """D of each model and temperature that has enough complete replicas, by the name of the condition."""
         from lpsmd.ensemble import read_ensemble
         from lpsmd.report import analyse_study
 
-        report = analyse_study(self, read_ensemble(self._folder(output), self))
+        report = analyse_study(self, read_ensemble(self.results_folder(output), self))
         return {entry.condition.name: entry.analysis.diffusion for entry in report.conditions if entry.analysis}
 
-    def _folder(self, output: str | Path | None) -> Path:
+    def results_folder(self, output: str | Path | None = None) -> Path:
+        """Where its results are: as told, else in the folder that it was read from, else NAME-HASH here."""
         from lpsmd.ensemble import default_output
 
-        return default_output(self) if output is None else Path(output)
+        return Path(output) if output is not None else self.folder or default_output(self)
 
     @property
     def conditions(self) -> tuple[Condition, ...]:
@@ -345,7 +385,9 @@ class Study:
 
     def to_dict(self) -> dict[str, Any]:
         """The resolved study as JSON-ready values; `from_dict` reads them."""
-        return {**plain(asdict(self)), "hash": self.hash}
+        values = plain(asdict(self))
+        del values["folder"]
+        return {**values, "hash": self.hash}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Study:

@@ -7,13 +7,15 @@ is what keys have to do with each other. Every fault of a file is told at once: 
 from __future__ import annotations
 
 import json
+import logging
+import math
 import tomllib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from lpsmd.errors import LpsmdError
-from lpsmd.structure import A_RANGE_A, LI6PS5CL_ELEMENTS, read_structure
+from lpsmd.structure import A_RANGE_A, ATOMS_PER_CELL
 from lpsmd.study import (
     AnalysisSpec,
     Dynamics,
@@ -26,6 +28,7 @@ from lpsmd.study import (
     Study,
     StudyError,
     file_sha256,
+    too_many_workers,
 )
 from lpsmd.study_format import (
     DynamicsSection,
@@ -42,6 +45,8 @@ __all__ = ["DEMO_FOLDER", "DEMO_STUDY", "PROTOCOLS", "load_study", "shipped_mode
 
 DEMO_STUDY = DEMO_FOLDER / "study.toml"
 
+_log = logging.getLogger(__name__)
+
 #: Study files to start from, by the name that `lpsmd init --protocol` knows.
 PROTOCOLS = {
     "small": Path(__file__).resolve().parent / "protocols" / "small.toml",
@@ -55,8 +60,15 @@ RECORD_NAME = "study.json"
 #: Fewer frames than this have no window to fit.
 MIN_DUMP_INTERVALS = 10
 
-#: Length of a chunk where the file names none and the production is a whole number of them.
+#: Length of a chunk where the file names none. It is one of what makes a study another one, and so must not follow
+#: from the length of the production, which may grow.
 DEFAULT_CHUNK_PS = 10.0
+
+#: A chunk with one frame alone shows no bond that breaks and returns.
+MIN_INTERVALS_IN_CHUNK = 2
+
+#: More than this was meant otherwise, and would take minutes to build.
+MAX_ATOMS = 100_000
 
 #: Fewer replicas than this do not know their own spread well enough to stop on it.
 MIN_REPLICAS_WITH_TARGET = 16
@@ -71,14 +83,19 @@ def load_study(path: str | Path) -> Study:
     ----------
     path
         A TOML file, whose structure file and models' passports are read as well; the word ``demo`` for the study that
-        ships with lpsmd; or the folder with the results of a study, which needs neither study file nor model files.
+        ships with lpsmd, whatever is called so here; or the folder with the results of a study, for which neither
+        study file nor structure file nor model files are read.
 
     Raises
     ------
     StudyError
         Naming the file and, one a line, every fault: the section, the key, what was found and what is needed.
     """
-    path = DEMO_STUDY if str(path) == "demo" else Path(path)
+    if path == "demo":
+        if Path(path).is_dir():
+            _log.warning("demo is the study that ships with lpsmd; for the folder here write ./demo or demo/study.toml")
+        return _from_file(DEMO_STUDY)
+    path = Path(path)
     return _from_results(path) if path.is_dir() else _from_file(path)
 
 
@@ -125,7 +142,7 @@ def _from_results(folder: Path) -> Study:
             f"{file}: the record has hash {values.get('hash')}, but its values give {study.hash}: it was changed after "
             f"it was written, or another version of lpsmd wrote it; give the study file instead"
         )
-    return study
+    return replace(study, folder=folder)
 
 
 # --- from the file to a study --------------------------------------------------------------------
@@ -140,7 +157,7 @@ def _resolve(parsed: StudyFormat, *, folder: Path) -> Study:
         *_length_faults(parsed.dynamics),
         *_ensemble_faults(parsed.ensemble),
         *_executor_faults(parsed.executor),
-        *_window_faults(parsed.analysis.fit_window),
+        *_window_faults(parsed.analysis.fit_window, parsed.dynamics),
     ]
     structure = None if faults else _structure(parsed.structure, folder=folder)
     faults += _dump_faults(parsed, structure)
@@ -173,11 +190,24 @@ def _pair(values: list[float] | None) -> tuple[float, float] | None:
     return None if values is None else (values[0], values[1])
 
 
-def _window_faults(window: list[float] | None) -> Iterator[str]:
-    if window is not None and not window[0] < window[1]:
+def _window_faults(window: list[float] | None, dynamics: DynamicsSection) -> Iterator[str]:
+    """Here and not in the analysis alone, which would find it when replicas have run."""
+    from lpsmd.analysis.diffusion import MIN_LAGS_IN_WINDOW
+
+    if window is None:
+        return
+    if not 0.0 < window[0] < window[1]:
         yield (
-            f"[analysis]: fit_window: found {window}, needed two growing fractions of the production, such as "
+            f"[analysis]: fit_window: found {window}, needed two growing fractions of the production above 0, such as "
             "[0.1, 0.5]"
+        )
+        return
+    intervals = 1000.0 * dynamics.production_ps / dynamics.dump_interval_fs
+    lags = math.floor(window[1] * intervals + 1e-6) - math.ceil(window[0] * intervals - 1e-6) + 1
+    if lags < MIN_LAGS_IN_WINDOW:
+        yield (
+            f"[analysis]: fit_window: found {window}, {lags} lags of dump_interval_fs, needed at least "
+            f"{MIN_LAGS_IN_WINDOW}; widen it, make production_ps longer or dump_interval_fs shorter"
         )
 
 
@@ -196,6 +226,9 @@ def _structure_faults(section: StructureSection, *, folder: Path) -> Iterator[st
             yield "[structure]: key 'a_A' is missing; 9.86 is the room-temperature value"
         elif not low <= section.a_A <= high:
             yield f"[structure]: a_A: found {section.a_A:g}, needed {low:g} to {high:g} Angstrom (9.86 is usual)"
+        atoms = ATOMS_PER_CELL * math.prod(section.supercell or [])
+        if atoms > MAX_ATOMS:
+            yield f"[structure]: supercell: found {section.supercell}, {atoms} atoms, needed at most {MAX_ATOMS}"
     else:
         keys = ("a_A", "supercell", "inversion", "seed", "count")
         given = [key for key in keys if getattr(section, key) is not None]
@@ -248,11 +281,12 @@ def _temperature_faults(section: DynamicsSection) -> Iterator[str]:
 
 def _coupling_faults(section: DynamicsSection) -> Iterator[str]:
     """Thermostat and barostat: only where the ensemble has one."""
-    if section.ensemble == "nve" and section.thermostat is not None:
-        yield (
-            f'[dynamics]: thermostat: found {section.thermostat!r}, needed none, as ensemble = "nve" has none in the '
-            f"production; remove one or the other"
-        )
+    for key in ("thermostat", "damping_ps"):
+        if section.ensemble == "nve" and getattr(section, key) is not None:
+            yield (
+                f'[dynamics]: {key}: found {getattr(section, key)!r}, needed none, as ensemble = "nve" has no '
+                f"thermostat in the production; remove one or the other"
+            )
     for key in ("pressure_bar", "barostat_damping_ps"):
         if section.ensemble != "npt" and getattr(section, key) is not None:
             yield (
@@ -265,6 +299,7 @@ def _length_faults(section: DynamicsSection) -> Iterator[str]:
     """Times that are no whole multiple of what they are made of."""
     timestep = ("timestep_fs", section.timestep_fs)
     dump = ("dump_interval_fs", section.dump_interval_fs)
+    chunk_ps = DEFAULT_CHUNK_PS if section.chunk_ps is None else section.chunk_ps
     # Whole chunks, and a frame at the end of each.
     rules = [
         ("equilibration_ps", timestep),
@@ -273,11 +308,7 @@ def _length_faults(section: DynamicsSection) -> Iterator[str]:
         ("production_ps", dump),
     ]
     if section.chunk_ps is not None:
-        rules += [
-            ("chunk_ps", timestep),
-            ("chunk_ps", dump),
-            ("production_ps", ("chunk_ps", 1000.0 * section.chunk_ps)),
-        ]
+        rules += [("chunk_ps", timestep), ("chunk_ps", dump), ("production_ps", ("chunk_ps", 1000.0 * chunk_ps))]
     for key, (whole, unit_fs) in rules:
         value = getattr(section, key)
         unit = key.rpartition("_")[2]
@@ -290,6 +321,18 @@ def _length_faults(section: DynamicsSection) -> Iterator[str]:
             f"[dynamics]: production_ps: found {section.production_ps:g} ps, {intervals} dump intervals, "
             f"needed at least {MIN_DUMP_INTERVALS}; make it longer or dump_interval_fs shorter"
         )
+    whole_frames = _is_multiple(1000.0 * section.production_ps, section.dump_interval_fs)
+    if section.chunk_ps is None and whole_frames and not _is_divided(section, chunk_ps):
+        yield (
+            f"[dynamics]: chunk_ps: found none, and its default, {chunk_ps:g} ps, does not divide production_ps, "
+            f"{section.production_ps:g} ps, into whole chunks of whole dump intervals; write one that does, as "
+            f"chunk_ps = {_fitting_chunk_ps(section):g}: production_ps may later grow by whole chunks"
+        )
+    elif round(1000.0 * chunk_ps / section.dump_interval_fs) < MIN_INTERVALS_IN_CHUNK:
+        yield (
+            f"[dynamics]: chunk_ps: found {chunk_ps:g} ps, one dump interval, needed at least "
+            f"{MIN_INTERVALS_IN_CHUNK}; make it longer or dump_interval_fs shorter"
+        )
 
 
 def _is_multiple(length: float, unit: float) -> bool:
@@ -297,14 +340,18 @@ def _is_multiple(length: float, unit: float) -> bool:
     return abs(ratio - round(ratio)) < 1e-6 and (length == 0 or round(ratio) >= 1)
 
 
-def _chunk_ps(section: DynamicsSection) -> float:
-    """As written; else ten ps where that gives whole chunks that end on a frame; else one chunk."""
-    if section.chunk_ps is not None:
-        return section.chunk_ps
-    fits = _is_multiple(section.production_ps, DEFAULT_CHUNK_PS) and _is_multiple(
-        1000.0 * DEFAULT_CHUNK_PS, section.dump_interval_fs
-    )
-    return DEFAULT_CHUNK_PS if fits else section.production_ps
+def _is_divided(section: DynamicsSection, chunk_ps: float) -> bool:
+    """Whether chunks of this length are whole, and end on a frame."""
+    return _is_multiple(section.production_ps, chunk_ps) and _is_multiple(1000.0 * chunk_ps, section.dump_interval_fs)
+
+
+def _fitting_chunk_ps(section: DynamicsSection) -> float:
+    """The longest chunk up to the default that divides the production; else one chunk."""
+    production_ps = section.production_ps
+    fewest = math.ceil(production_ps / DEFAULT_CHUNK_PS)
+    most = round(1000.0 * production_ps / section.dump_interval_fs) // MIN_INTERVALS_IN_CHUNK
+    lengths = (production_ps / n for n in range(fewest, most + 1))
+    return next((length for length in lengths if _is_divided(section, length)), production_ps)
 
 
 def _dump_faults(parsed: StudyFormat, structure: GeneratedStructure | StructureFile | None) -> Iterator[str]:
@@ -323,7 +370,7 @@ def _dump_faults(parsed: StudyFormat, structure: GeneratedStructure | StructureF
     if structure is None:
         return
     try:
-        elements = _elements(structure)
+        elements = structure.elements
     except LpsmdError as error:
         yield f"[structure]: {error}"
         return
@@ -336,24 +383,18 @@ def _dump_faults(parsed: StudyFormat, structure: GeneratedStructure | StructureF
         )
 
 
-def _elements(structure: GeneratedStructure | StructureFile) -> tuple[str, ...]:
-    if isinstance(structure, GeneratedStructure):
-        return LI6PS5CL_ELEMENTS
-    return read_structure(structure.file).elements
-
-
 def _dynamics(section: DynamicsSection) -> Dynamics:
     """What the ensemble does not use has its default, so that it does not change the identity of a study."""
     return Dynamics(
         ensemble=section.ensemble,
         thermostat=section.thermostat or "nose-hoover",
-        damping_ps=section.damping_ps,
+        damping_ps=section.damping_ps or 0.1,
         pressure_bar=section.pressure_bar or 0.0,
         barostat_damping_ps=section.barostat_damping_ps or 1.0,
         timestep_fs=section.timestep_fs,
         equilibration_ps=section.equilibration_ps,
         production_ps=section.production_ps,
-        chunk_ps=_chunk_ps(section),
+        chunk_ps=section.chunk_ps or DEFAULT_CHUNK_PS,
         dump_interval_fs=section.dump_interval_fs,
         # Sorted: the order in which elements are listed changes no frame.
         dump_species=None if section.dump_species is None else tuple(sorted(section.dump_species)),
@@ -415,21 +456,35 @@ def _executor_faults(section: ExecutorSection) -> Iterator[str]:
             "[executor]: found both of gpus and [executor.slurm], needed one: gpus are those of this machine, for "
             "Slurm write gpus_per_node in [executor.slurm]"
         )
-    on_gpus = bool(section.gpus) or (slurm is not None and slurm.gpus_per_node > 0)
-    if section.replicas_per_gpu > 1 and not on_gpus:
+    if section.replicas_per_gpu and slurm is not None and slurm.replicas_per_gpu:
+        yield "[executor]: found replicas_per_gpu here and in [executor.slurm], needed one of them"
+    n_gpus, on_each = len(section.gpus) if slurm is None else slurm.gpus_per_node, _replicas_per_gpu(section)
+    if n_gpus and section.workers is not None and section.workers > n_gpus * on_each:
+        yield too_many_workers(section.workers, n_gpus, on_each)
+    if slurm is not None and not n_gpus and section.workers is None:
         yield (
-            f"[executor]: replicas_per_gpu: found {section.replicas_per_gpu} without GPUs, needed gpus = [0], or "
+            "[executor]: key 'workers' is missing: with [executor.slurm] it says how many replicas run at a time in a "
+            "job, which asks for as many cores (with GPUs write gpus_per_node in [executor.slurm] instead)"
+        )
+    if on_each > 1 and not n_gpus:
+        yield (
+            f"[executor]: replicas_per_gpu: found {_replicas_per_gpu(section)} without GPUs, needed gpus = [0], or "
             f"gpus_per_node in [executor.slurm]; for replicas at a time on CPUs write workers"
         )
 
 
+def _replicas_per_gpu(section: ExecutorSection) -> int:
+    """It may stand with the GPUs that it is about: those of this machine, or those of Slurm's nodes."""
+    return section.replicas_per_gpu or (section.slurm and section.slurm.replicas_per_gpu) or 1
+
+
 def _executor(section: ExecutorSection, *, folder: Path) -> ExecutorSpec:
-    slurm: dict[str, Any] | None = None if section.slurm is None else section.slurm.model_dump()
+    slurm = None if section.slurm is None else section.slurm.model_dump(exclude={"replicas_per_gpu"})
     lmp = section.lmp
     return ExecutorSpec(
         workers=section.workers,
         gpus=tuple(section.gpus),
-        replicas_per_gpu=section.replicas_per_gpu,
+        replicas_per_gpu=_replicas_per_gpu(section),
         # A path is relative to the study file, a bare name is for PATH to find.
         lmp=str(folder / lmp) if lmp is not None and "/" in lmp else lmp,
         slurm=None if slurm is None else SlurmSpec(**{**slurm, "options": tuple(slurm["options"])}),

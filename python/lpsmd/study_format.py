@@ -17,6 +17,13 @@ from lpsmd.study import EnsembleName, StudyError, Thermostat
 
 #: What becomes part of folder and file names.
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+_WORD_PATTERN = r"^\S+$"
+_GPU_PATTERN = r"^[A-Za-z0-9][^\s,]*$"
+_IN_WORDS = {
+    NAME_PATTERN: "letters, digits and . _ -, a letter or digit first",
+    _WORD_PATTERN: "one word without spaces",
+    _GPU_PATTERN: "the number of a GPU, or its name as CUDA_VISIBLE_DEVICES takes it",
+}
 
 #: More than this was meant otherwise.
 MAX_REPLICAS = 100_000
@@ -59,8 +66,8 @@ _Count = Annotated[int, Field(ge=1)]
 _Seed = Annotated[int, Field(ge=0)]
 _Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 _Text = Annotated[str, Field(min_length=1)]
-_Word = Annotated[str, Field(pattern=r"^\S+$")]
-_Gpu = Annotated[str, Field(pattern=r"^[A-Za-z0-9][^\s,]*$")]
+_Word = Annotated[str, Field(pattern=_WORD_PATTERN)]
+_Gpu = Annotated[str, Field(pattern=_GPU_PATTERN)]
 _Replicas = Annotated[int, Field(ge=2, le=MAX_REPLICAS)]
 
 
@@ -111,7 +118,7 @@ class DynamicsSection(_Section):
     temperatures_K: Annotated[list[_Positive], Field(min_length=1)] | None = None
     ensemble: EnsembleName = "nvt"
     thermostat: Thermostat | None = None
-    damping_ps: _Positive = 0.1
+    damping_ps: _Positive | None = None
     pressure_bar: _Finite | None = None
     barostat_damping_ps: _Positive | None = None
     timestep_fs: _Positive = 2.0
@@ -141,6 +148,7 @@ class SlurmSection(_Section):
     walltime: Annotated[str, AfterValidator(_walltime)]
     nodes: _Count = 1
     gpus_per_node: Annotated[int, Field(ge=0)] = 0
+    replicas_per_gpu: _Count | None = None
     prologue: str = ""
     options: list[Annotated[str, AfterValidator(_option)]] = []
 
@@ -150,7 +158,7 @@ class ExecutorSection(_Section):
 
     workers: _Count | None = None
     gpus: Annotated[list[_Gpu], BeforeValidator(_numbers_as_text), AfterValidator(_distinct)] = []
-    replicas_per_gpu: _Count = 1
+    replicas_per_gpu: _Count | None = None
     lmp: _Text | None = None
     slurm: SlurmSection | None = None
 
@@ -249,5 +257,7 @@ def _needed(fault: Any, name: str) -> str:
         return "a list of sections: write [[models]], with two brackets, before each model"
     if fault["type"] == "model_type":
         return f"a section of its own, with {name} in brackets above its keys"
-    text = re.sub(r"^(Input should be |Value error, )", "", fault["msg"])
+    if fault["type"] == "string_pattern_mismatch":
+        return _IN_WORDS[fault["ctx"]["pattern"]]
+    text = re.sub(r"^(Input should be |List should have |Value error, )| after validation, not \d+$", "", fault["msg"])
     return text[:1].lower() + text[1:]

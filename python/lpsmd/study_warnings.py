@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from lpsmd.study import GeneratedStructure, Study
+from lpsmd.study import GeneratedStructure, StructureFile, Study
 
 # Conventional cells up to which independent structures may coincide by chance, and are compared.
 _FEW_CELLS = 1
@@ -27,6 +27,7 @@ def study_warnings(study: Study) -> tuple[str, ...]:
         *_microcanonical(study),
         *_times(study),
         *_structures(study),
+        *_framework(study),
     )
 
 
@@ -41,10 +42,6 @@ def _pressure(study: Study) -> Iterator[str]:
             f"the training; the pressure of such a model, and so the volume and D, can be far off: compare the mean "
             f'volume with a measured one, or keep the cell with "nvt"'
         )
-    yield (
-        '[dynamics] ensemble = "npt": coordinates are unwrapped with the box of each frame, so that fluctuations of '
-        'the box add to the displacement of ions that have crossed it; for D, "nvt" at the mean volume is cleaner'
-    )
 
 
 def _thermostat(study: Study) -> Iterator[str]:
@@ -112,14 +109,30 @@ def _structures(study: Study) -> Iterator[str]:
         )
     elif replicas % structure.count and study.ensemble.target_relative_error is None:
         yield (
-            f"[structure] count = {structure.count}: {replicas} replicas are no multiple of it, so that the first "
-            f"{replicas % structure.count} structures have a replica more than the others"
+            f"[structure] count = {structure.count}: {replicas} replicas are no multiple of it, so that some "
+            f"structures ({replicas % structure.count} of {structure.count}) have a replica more than the others"
         )
     same = _coinciding(structure)
     if same:
         yield (
             f"[structure] count = {structure.count}: numbers {same[0]} and {same[1]} are the same cell, as one cell "
             f"has few ways to place its Li; take another seed, a larger supercell or a smaller count"
+        )
+
+
+def _framework(study: Study) -> Iterator[str]:
+    dumped, structure = study.dynamics.dump_species, study.structure
+    if dumped is None or not study.ensemble.stop_on_broken_framework:
+        return
+    if isinstance(structure, StructureFile) and not structure.file.is_file():  # that of a study that was begun
+        return
+    from lpsmd.analysis.framework import framework_for
+
+    held = framework_for(structure.elements)
+    if held is not None and framework_for(dumped) is None:
+        yield (
+            f"[dynamics] dump_species = {list(dumped)}: nothing tells whether a {'-'.join(held.bond)} bond breaks, and "
+            f"stop_on_broken_framework does nothing: write {' and '.join(held.bond)} as well"
         )
 
 

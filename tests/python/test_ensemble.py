@@ -3,28 +3,38 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import tolerances
 from lpsmd.ensemble import (
     Ensemble,
     EnsembleError,
-    FailureKind,
     ReplicaOutcome,
     StudyStatus,
     default_output,
     read_ensemble,
+    read_plan,
     run_ensemble,
 )
 from lpsmd.ensemble.claim import DRIVER_LOCK
+from lpsmd.ensemble.failures import FailureKind
 from lpsmd.ensemble.locks import hold
+from lpsmd.ensemble.outcomes import outcome_of
+from lpsmd.ensemble.probe import probe_study
+from lpsmd.ensemble.running import RunningDiffusion
+from lpsmd.errors import LpsmdError
 from lpsmd.inputs import find_lammps_input, find_lmp, lammps_environment
+from lpsmd.structure import Structure, write_structure
 from lpsmd.study import Condition, Study
 from lpsmd.study_file import load_study
+from support.replicas import lmp_script
 from support.studies import STUDY, soft_model, study_file
 
 
@@ -120,6 +130,17 @@ def test_the_input_by_hand_gives_the_same_trajectory(finished: tuple[Study, Path
     assert by_hand == bits(outcome)
 
 
+def test_the_input_of_a_chunk_runs_by_hand_in_an_empty_folder(
+    finished: tuple[Study, Path, Notes], tmp_path: Path
+) -> None:
+    _, output, _ = finished
+    replica = read_ensemble(output).outcomes[0].replica
+    command = [str(find_lmp()), "-in", str(replica.file(2, "in"))]
+    subprocess.run(command, cwd=tmp_path, env=lammps_environment(), check=True, capture_output=True)
+    assert (tmp_path / "chunk.2.dump.gz").read_bytes() == replica.file(2, "dump.gz").read_bytes()
+    assert outcome_of(read_plan(output), replica).complete
+
+
 def test_the_input_runs_from_any_folder_on_its_defaults_but_the_model(tmp_path: Path) -> None:
     # The default model is a trained network; everything else is left as it stands, but for the length.
     model = soft_model(tmp_path / "soft.pt")
@@ -143,51 +164,12 @@ def test_complete_replicas_are_not_run_again(finished: tuple[Study, Path, Notes]
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
-def test_a_truncated_dump_is_made_again_and_the_old_one_kept(
-    finished: tuple[Study, Path, Notes], tmp_path: Path
-) -> None:
-    study, output = copied(finished, tmp_path)
-    outcome = read_ensemble(output).outcomes[0]
-    dump = outcome.dumps[0]
-    whole = dump.read_bytes()
-    dump.write_bytes(whole[: len(whole) // 2])
-    notes = Notes()
-    ensemble = run_ensemble(study, output, workers=1, watcher=notes)
-    assert notes.ended == [outcome.replica.name]
-    assert all(found.complete for found in ensemble.outcomes)
-    assert dump.read_bytes() == whole
-    assert (outcome.replica.directory / "damaged-1" / dump.name).read_bytes() == whole[: len(whole) // 2]
-
-
-def test_a_swapped_model_stops_the_study_and_nothing_is_lost(tmp_path: Path) -> None:
-    study, output = load_study(study_file(tmp_path)), tmp_path / "out"
-    model = tmp_path / "soft_pbe.pt"
-    whole = model.read_bytes()
-    # The file is cut short after the study was read.
-    model.write_bytes(whole[:2000])
-    with pytest.raises(
-        EnsembleError, match=r"model changed: model soft_pbe: .*put the file back.*run the same command"
-    ):
-        run_ensemble(study, output, workers=2, watcher=Notes())
-    model.write_bytes(whole)
-    ensemble = run_ensemble(study, output, workers=2, watcher=Notes())
-    assert all(outcome.complete for outcome in ensemble.outcomes)
-
-
-def test_a_replica_that_breaks_its_framework_has_failed_and_is_kept(tmp_path: Path) -> None:
-    text = STUDY.replace("stop_on_broken_framework = false\n", "")
-    ensemble = run_ensemble(load_study(study_file(tmp_path, text)), tmp_path / "out", workers=2, watcher=Notes())
-    for outcome in ensemble.outcomes:
-        assert outcome.failure is not None
-        assert outcome.failure.kind is FailureKind.FRAMEWORK
-        assert "P-S bond" in outcome.reason
-        assert (outcome.replica.directory / outcome.failure.kept).is_dir()
-
-
 def test_another_study_in_the_folder_is_refused(finished: tuple[Study, Path, Notes], tmp_path: Path) -> None:
     _, output = copied(finished, tmp_path)
     changed = load_study(study_file(tmp_path, STUDY.replace("a_A = 10.0", "a_A = 9.9")))
-    with pytest.raises(EnsembleError, match=r"structure\.a_A was 10\.0, is 9\.9.*choose another --output"):
+    with pytest.raises(
+        EnsembleError, match=r"structure\.a_A was 10\.0, is 9\.9; .*; to go on with it .* another --output \(.*\)$"
+    ):
         run_ensemble(changed, output, watcher=Notes())
     same = load_study(study_file(tmp_path))
     assert default_output(same) != default_output(changed)
@@ -255,7 +237,47 @@ def test_elements_are_checked_before_anything_runs(tmp_path: Path) -> None:
     sodium = STUDY + '\n[analysis]\nspecies = "Na"\n'
     with pytest.raises(EnsembleError, match=r"species: found 'Na', needed one of .*Li, P, S, Cl"):
         run_ensemble(load_study(study_file(tmp_path, sodium)), tmp_path / "out", watcher=Notes())
+    lithium = Structure(
+        elements=("Li",),
+        types=np.zeros(2, dtype=np.int64),
+        positions_A=np.array([[0.0, 0.0, 0.0], [5.0, 5.0, 5.0]]),
+        cell_A=10.0 * np.eye(3),
+        title="Li",
+    )
+    write_structure(lithium, tmp_path / "cell.data")
+    alone = STUDY.replace('generator = "li6ps5cl"\na_A = 10.0', 'file = "cell.data"')
+    with pytest.raises(EnsembleError, match=r'drift: found "framework", needed "com" or "none", as .* beside Li$'):
+        run_ensemble(load_study(study_file(tmp_path, alone)), tmp_path / "out", watcher=Notes())
     assert not (tmp_path / "out").exists()
+
+
+def test_a_program_that_is_not_there_is_named_before_anything_runs(tmp_path: Path) -> None:
+    study = load_study(study_file(tmp_path, STUDY + '[executor]\nlmp = "./none"\n'))
+    with pytest.raises(LpsmdError, match=rf"\[executor\]: lmp: {tmp_path}/none: found no program that can be run"):
+        run_ensemble(study, tmp_path / "out", watcher=Notes())
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("analysis", "told"),
+    [({"fit_window": (0.1, 0.11)}, "the fit window .* holds"), ({"species": "Na"}, "no atom of element 'Na'")],
+)
+def test_a_running_D_that_cannot_be_had_stops_nothing(
+    analysis: dict[str, object],
+    told: str,
+    finished: tuple[Study, Path, Notes],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    study, output, _ = finished
+    plan = read_ensemble(output, replace(study, analysis=replace(study.analysis, **analysis))).plan  # type: ignore[arg-type]
+    running = RunningDiffusion(plan)
+    for outcome in read_ensemble(output).outcomes:
+        running.add(outcome)
+    condition, _ = study.conditions
+    assert running.of_all(condition) is None
+    assert running.of(condition) is None
+    (record,) = caplog.records
+    assert re.search(rf"^warning: soft_pbe-600K: no running D: .*{told}", record.getMessage())
 
 
 def test_analysis_without_a_run_is_refused(tmp_path: Path) -> None:
@@ -273,18 +295,34 @@ def test_the_record_of_a_study_is_whole(finished: tuple[Study, Path, Notes]) -> 
     assert isinstance(read_ensemble(output, study), Ensemble)
 
 
-def test_a_folder_with_a_space_is_refused_before_anything_runs(tmp_path: Path) -> None:
+@pytest.mark.parametrize("sign", [" ", "\t", "#", "$", "%", "&", '"', "'", "ü"])
+def test_a_folder_that_lammps_cannot_name_is_refused_before_anything_runs(sign: str, tmp_path: Path) -> None:
     study = load_study(study_file(tmp_path))
-    with pytest.raises(EnsembleError, match="found a space in the path, LAMMPS inputs take none"):
-        run_ensemble(study, tmp_path / "my results", watcher=Notes())
-    assert not (tmp_path / "my results").exists()
+    found = re.escape("a space" if sign.isspace() else sign)
+    with pytest.raises(EnsembleError, match=f"found {found} in the path, LAMMPS inputs take none"):
+        run_ensemble(study, tmp_path / f"my{sign}results", watcher=Notes())
+    assert not (tmp_path / f"my{sign}results").exists()
 
 
-def test_a_study_stops_at_its_target(tmp_path: Path) -> None:
-    # Soft spheres that have melted: D is known to a tenth after the first wave.
-    target = "target_relative_error = 0.2\nmaximum_replicas = 40"
-    study = load_study(study_file(tmp_path, STUDY.replace("replicas = 2", target)))
-    notes = Notes()
-    ensemble = run_ensemble(study, tmp_path / "out", workers=2, watcher=notes)
-    assert len(ensemble.outcomes) >= 16
-    assert notes.decisions
+def test_a_setup_that_lammps_refuses_fails_no_replica(tmp_path: Path) -> None:
+    # As a GPU without its driver: LAMMPS ends with an error before it has run a step of any replica.
+    lmp = Path(lmp_script(tmp_path, 'once || { lmp "$@"; exit; }\necho ERROR: no kernel image is available; exit 1'))
+    text = STUDY.replace("production_ps = 0.4", "production_ps = 0.2") + f'[executor]\nlmp = "{lmp}"\n'
+    study, output, notes = load_study(study_file(tmp_path, text)), tmp_path / "out", Notes()
+    with pytest.raises(EnsembleError, match=r"no kernel image.*no replica has come further, see .*failed-1: mend it"):
+        run_ensemble(study, output, workers=1, watcher=notes)
+    assert notes.ended == []
+    (first, second) = run_ensemble(study, output, workers=1, watcher=notes).outcomes
+    assert first.complete
+    assert second.complete
+    assert [failure.kind for failure in first.status.failures] == [FailureKind.LAMMPS]
+
+
+def test_more_workers_than_gpus_take_are_refused(tmp_path: Path) -> None:
+    study = load_study(study_file(tmp_path, STUDY + "[executor]\ngpus = [0, 1]\nreplicas_per_gpu = 2\n"))
+    for begin in (run_ensemble, probe_study):
+        with pytest.raises(
+            EnsembleError, match=r"workers: found 5, needed at most 4, replicas_per_gpu \(2\) on each GPU"
+        ):
+            begin(study, tmp_path / "out", workers=5, **({"watcher": Notes()} if begin is run_ensemble else {}))
+    assert not (tmp_path / "out").exists()

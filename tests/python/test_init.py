@@ -67,6 +67,13 @@ def test_a_file_a_folder_and_the_standard_output(tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == ["new", "study.toml"]
 
 
+def test_the_name_of_a_protocol_is_a_folder_and_told(tmp_path: Path) -> None:
+    done = lpsmd("init", "reference", cwd=tmp_path)
+    assert load_study(tmp_path / "reference" / "study.toml").name == "small"
+    assert done.stderr == "reference is a folder here; that protocol is: lpsmd init --protocol reference\n"
+    assert lpsmd("init", "demo", "--protocol", "demo", cwd=tmp_path).stderr == ""
+
+
 def test_nothing_is_overwritten(tmp_path: Path) -> None:
     (tmp_path / "study.toml").write_text("precious")
     for target in (".", "study.toml"):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from support.mounts import read_only
 from support.studies import STUDY, soft_model, study_file
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -45,6 +46,7 @@ def test_the_table_says_d_with_error_window_and_verdict(folder: Path) -> None:
     assert "2/2" in table
     assert "lj: D(HSE06) / D(PBE) = 1.00 +- " in table
     assert "cannot be told apart" in table
+    assert table.splitlines()[-1] == "results.json, msd.csv, msd.png, diffusion_*.png in out"
 
 
 def test_progress_is_plain_lines_where_there_is_no_terminal(folder: Path) -> None:
@@ -103,6 +105,18 @@ def test_the_same_numbers_come_from_analyse_only(folder: Path) -> None:
     assert json.loads(done.stdout) == before
 
 
+def test_a_copy_that_takes_no_files_is_analysed_all_the_same(folder: Path) -> None:
+    with read_only(folder / "out"):
+        done = lpsmd("run", "out", "--analyse-only", cwd=folder)
+    assert done.returncode == 2
+    told = (folder / "stdout").read_text().splitlines()[:-1]  # the last names the files that were written
+    assert done.stdout.splitlines() == told
+    assert done.stderr == (
+        "error: out: results cannot be written there (Read-only file system); make the folder writable, or analyse a "
+        "copy of it\n"
+    )
+
+
 def test_too_few_survivors_fail_the_study_but_not_its_report(tmp_path: Path) -> None:
     # A timestep of 40 fs throws light atoms through each other.
     text = STUDY.replace("[ensemble]", "timestep_fs = 40.0\ndump_interval_fs = 40.0\n[ensemble]")
@@ -122,6 +136,18 @@ def test_bad_input_ends_in_one_line_and_code_2(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert done.stderr.startswith("error: study file none.toml: no such file")
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(("ignored", "code"), [(False, 130), (True, 0)])
+def test_a_closed_terminal_stops_a_study_but_not_under_nohup(ignored: bool, code: int, tmp_path: Path) -> None:
+    program = (
+        "import os, pathlib, signal, sys; from lpsmd.cli.run import stoppable\n"
+        f"if {ignored}: signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
+        "with stoppable(pathlib.Path('out')): os.kill(os.getpid(), signal.SIGHUP)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == code
+    assert done.stderr == ("" if ignored else "stopped; run the same command again to go on with out\n")
 
 
 def test_help_teaches(tmp_path: Path) -> None:

@@ -104,14 +104,18 @@ def test_a_structure_file_is_known_by_its_content(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("production_ps", "interval_fs", "chunk_ps"),
-    [(30.0, 20.0, 10.0), (10.0, 20.0, 10.0), (2.0, 20.0, 2.0), (25.0, 20.0, 25.0), (30.0, 30.0, 30.0)],
+    [(2.0, 20.0, 2.0), (25.0, 20.0, 5.0), (30.0, 30.0, 7.5), (12.34, 20.0, 12.34), (20.06, 20.0, 1.18)],
 )
-def test_chunks_are_ten_ps_where_that_fits(
+def test_a_chunk_that_is_not_named_never_follows_from_the_production(
     tmp_path: Path, production_ps: float, interval_fs: float, chunk_ps: float
 ) -> None:
     lengths = f"production_ps = {production_ps}\ndump_interval_fs = {interval_fs}"
-    study = study_of(tmp_path, STUDY.replace("production_ps = 0.4\nchunk_ps = 0.2", lengths))
-    assert study.dynamics.chunk_ps == chunk_ps
+    text = STUDY.replace("production_ps = 0.4\nchunk_ps = 0.2", lengths)
+    with pytest.raises(StudyError, match=rf"default, 10 ps, does not divide .* that does, as chunk_ps = {chunk_ps:g}:"):
+        study_of(tmp_path, text)
+    study_of(tmp_path, text.replace("[ensemble]", f"chunk_ps = {chunk_ps}\n[ensemble]"))
+    longer = [changed("production_ps = 0.4\nchunk_ps = 0.2", f"production_ps = {length}") for length in (10.0, 70.0)]
+    assert {study_of(tmp_path, text).dynamics.chunk_ps for text in longer} == {10.0}
 
 
 def test_a_target_bounds_the_number_of_replicas(tmp_path: Path) -> None:
@@ -123,6 +127,16 @@ def test_a_target_bounds_the_number_of_replicas(tmp_path: Path) -> None:
 def test_gpus_may_be_numbers_or_names(tmp_path: Path) -> None:
     text = STUDY + '[executor]\nreplicas_per_gpu = 2\ngpus = [0, "GPU-8f2a"]\n'
     assert study_of(tmp_path, text).executor.gpus == ("0", "GPU-8f2a")
+
+
+def test_replicas_per_gpu_may_stand_beside_gpus_per_node(tmp_path: Path) -> None:
+    keys = (
+        "[executor]\nreplicas_per_gpu = 3" + SLURM + "gpus_per_node = 2",
+        SLURM + "gpus_per_node = 2\nreplicas_per_gpu = 3",
+    )
+    one, other = (study_of(tmp_path, STUDY + text).executor for text in keys)
+    assert one == other
+    assert one.replicas_per_gpu == 3
 
 
 def test_a_bare_program_name_is_left_to_the_path(tmp_path: Path) -> None:
@@ -244,7 +258,7 @@ def changed(old: str, new: str) -> str:
         changed("a_A = 10.0", "a_A = 10"),
         changed("[ensemble]", 'thermostat = "nose-hoover"\n[ensemble]'),
         STUDY + "[executor]\nworkers = 1\ngpus = [0]\n",
-        STUDY + SLURM,
+        STUDY + SLURM + "gpus_per_node = 1",
         STUDY + '[analysis]\ndrift = "none"\ncharge_e = 2.0\nfit_window = [0.1, 0.5]\n',
     ],
 )
@@ -360,7 +374,7 @@ def test_the_demo_study_loads() -> None:
         ("[[models]]\npath = \"./soft_pbe.pt\"", "", r"found neither \[\[models\]\] nor \[model_grid\]"),
         ("[study]", "ensemble = 3\n[study]", r"not valid TOML"),
         ("seed = 3", "seed = ", r"not valid TOML"),
-        ('name = "tiny"', 'name = "a/b"', r"\[study\]: name: found 'a/b', needed: string should match pattern"),
+        ('name = "tiny"', 'name = "a/b"', r"\[study\]: name: found 'a/b', needed: letters, digits and \. _ -, a letter or digit first"),
         # [structure]
         ('generator = "li6ps5cl"', 'generator = "nacl"', r"\[structure\]: generator: found 'nacl', needed: 'li6ps5cl'"),
         ('generator = "li6ps5cl"', "", r"\[structure\]: found neither of generator and file, needed one"),
@@ -370,17 +384,20 @@ def test_the_demo_study_loads() -> None:
         ('generator = "li6ps5cl"', 'file = "x.data"', r"\[structure\]: a_A belong to a generator, but file = 'x.data'"),
         ('generator = "li6ps5cl"\na_A = 10.0', 'file = "x.data"\ncount = 3', r"\[structure\]: count belong to a generator"),
         ('generator = "li6ps5cl"\na_A = 10.0', 'file = "x.data"', r"x\.data: no such file"),
-        ("a_A = 10.0", "a_A = 10.0\nsupercell = [1, 1]", r"\[structure\]: supercell: found \[1, 1\], needed: list should have at least 3"),
+        ("a_A = 10.0", "a_A = 10.0\nsupercell = [1, 1]", r"\[structure\]: supercell: found \[1, 1\], needed: at least 3 items$"),
+        ("a_A = 10.0", "a_A = 10.0\nsupercell = [1, 1, 1, 1]", r"\[structure\]: supercell: found \[1, 1, 1, 1\], needed: at most 3 items$"),
+        ("a_A = 10.0", "a_A = 10.0\nsupercell = [1000, 1000, 1000]", r"\[structure\]: supercell: found \[1000, 1000, 1000\], 52000000000 atoms, needed at most 100000"),
         ("a_A = 10.0", "a_A = 10.0\nsupercell = [1, 0, 1]", r"\[structure\]: supercell number 2: found 0, needed: greater than or equal to 1"),
         ("a_A = 10.0", "a_A = 10.0\ncount = 0", r"\[structure\]: count: found 0, needed: greater than or equal to 1"),
         # [[models]]
         ("[dynamics]", '[[models]]\npath = "./soft_pbe.pt"\n[dynamics]', r"label 'soft_pbe' is used twice"),
+        ("./soft_pbe.pt", './soft_pbe.pt"\nlabel = "a b', r"\[\[models\]\] number 1: label: found 'a b', needed: letters, digits"),
         ("./soft_pbe.pt", "./missing.pt", r"missing\.pt: no such model file"),
         ("./soft_pbe.pt", "nequip_pbee", r"no model named 'nequip_pbee' ships with lpsmd; did you mean 'nequip_pbe'"),
         # [dynamics]
         ("temperature_K = 600", "", r"\[dynamics\]: key 'temperature_K' is missing \(or, for several"),
         ("= 600", "= 600\ntemperatures_K = [700]", r"\[dynamics\]: found both of temperature_K and temperatures_K"),
-        ("temperature_K = 600", "temperatures_K = []", r"temperatures_K: found \[\], needed: list should have at least 1"),
+        ("temperature_K = 600", "temperatures_K = []", r"temperatures_K: found \[\], needed: at least 1 item$"),
         ("temperature_K = 600", "temperatures_K = [600, 0]", r"temperatures_K number 2: found 0, needed: greater than 0"),
         ("temperature_K = 600", "temperatures_K = [600, 600.00001]", r"temperatures_K: found 600 twice, needed each"),
         ("= 600", "= -5", r"\[dynamics\]: temperature_K: found -5, needed: greater than 0"),
@@ -388,6 +405,7 @@ def test_the_demo_study_loads() -> None:
         ("= 600", "= nan", r"\[dynamics\]: temperature_K: found nan, needed: a finite number"),
         ("= 600", '= 600\nensemble = "nph"', r"ensemble: found 'nph', needed: 'nvt', 'nve' or 'npt'"),
         ("= 600", '= 600\nensemble = "nve"\nthermostat = "langevin"', r"thermostat: found 'langevin', needed none, as ensemble = \"nve\""),
+        ("= 600", '= 600\nensemble = "nve"\ndamping_ps = 0.2', r"damping_ps: found 0.2, needed none, as ensemble = \"nve\""),
         ("= 600", "= 600\npressure_bar = 1.0", r"pressure_bar: found 1 with ensemble = \"nvt\", which keeps the cell; needed ensemble = \"npt\""),
         ("= 600", '= 600\nensemble = "nve"\nbarostat_damping_ps = 1.0', r"barostat_damping_ps: found 1 with ensemble = \"nve\""),
         ("= 600", "= 600\ndamping_ps = 0.0", r"damping_ps: found 0.0, needed: greater than 0"),
@@ -399,6 +417,7 @@ def test_the_demo_study_loads() -> None:
         ("chunk_ps = 0.2", "chunk_ps = 0.8", r"production_ps: found 0.4 ps, needed a whole multiple of chunk_ps, 0.8 ps"),
         ("chunk_ps = 0.2", "chunk_ps = 0.05", r"chunk_ps: found 0.05 ps, needed a whole multiple of dump_interval_fs, 20 fs"),
         ("chunk_ps = 0.2", "chunk_ps = 0.201", r"chunk_ps: found 0.201 ps, needed a whole multiple of timestep_fs, 2 fs"),
+        ("chunk_ps = 0.2", "chunk_ps = 0.02", r"chunk_ps: found 0.02 ps, one dump interval, needed at least 2"),
         ("[ensemble]", "dump_interval_fs = 5.0\n[ensemble]", r"dump_interval_fs: found 5 fs, needed a whole multiple of timestep_fs, 2 fs"),
         ("[ensemble]", 'dump_species = ["P"]\n[ensemble]', r"dump_species: found \['P'\], needed 'Li' in it, the species of \[analysis\]"),
         ("[ensemble]", 'dump_species = ["Li"]\n[ensemble]', r"dump_species: found \['Li'\], needed an element beside Li in it"),
@@ -420,10 +439,16 @@ def test_the_demo_study_loads() -> None:
         ("replicas = 2", "replicas = 2\n[executor]\nworkers = 0", r"\[executor\]: workers: found 0, needed: greater than or equal to 1"),
         ("replicas = 2", "replicas = 2\n[executor]\nworker = 1", r"\[executor\]: 'worker' is not a known key; did you mean 'workers'\?"),
         ("replicas = 2", "replicas = 2\n[executor]\ngpus = [0, 0]", r"\[executor\]: gpus: found \[0, 0\], needed: each entry once"),
-        ("replicas = 2", "replicas = 2\n[executor]\ngpus = [-1]", r"\[executor\]: gpus number 1: found '-1', needed"),
+        ("replicas = 2", "replicas = 2\n[executor]\ngpus = [-1]", r"\[executor\]: gpus number 1: found '-1', needed: the number of a GPU"),
         ("replicas = 2", "replicas = 2\n[executor]\ngpus = 0", r"\[executor\]: gpus: found 0, needed: a valid list"),
         ("replicas = 2", "replicas = 2\n[executor]\nreplicas_per_gpu = 2", r"replicas_per_gpu: found 2 without GPUs"),
+        ("replicas = 2", "replicas = 2" + SLURM + "replicas_per_gpu = 2", r"replicas_per_gpu: found 2 without GPUs"),
+        ("replicas = 2", "replicas = 2\n[executor]\nreplicas_per_gpu = 2" + SLURM + "gpus_per_node = 1\nreplicas_per_gpu = 2", r"found replicas_per_gpu here and in \[executor.slurm\], needed one"),
+        ("replicas = 2", "replicas = 2" + SLURM + 'partition = "a b"', r"\[executor.slurm\]: partition: found 'a b', needed: one word without spaces"),
         ("replicas = 2", "replicas = 2\n[executor]\nslurm = 3", r"\[executor\]: slurm: found 3, needed: a section of its own"),
+        ("replicas = 2", "replicas = 2\n[executor]\ngpus = [0]\nworkers = 4", r"\[executor\]: workers: found 4, needed at most 1, replicas_per_gpu \(1\) on each GPU \(1\)"),
+        ("replicas = 2", "replicas = 2\n[executor]\nworkers = 9\nreplicas_per_gpu = 2" + SLURM + "gpus_per_node = 4", r"workers: found 9, needed at most 8"),
+        ("replicas = 2", "replicas = 2" + SLURM, r"\[executor\]: key 'workers' is missing: with \[executor.slurm\]"),
         ("replicas = 2", "replicas = 2\n[executor]\ngpus = [0]" + SLURM, r"\[executor\]: found both of gpus and \[executor.slurm\]"),
         ("replicas = 2", 'replicas = 2\n[executor.slurm]\npartition = "x"', r"\[executor.slurm\]: key 'walltime' is missing"),
         ("replicas = 2", 'replicas = 2\n[executor.slurm]\nwalltime = "2 h"', r"\[executor.slurm\]: walltime: found '2 h', needed: hours, minutes"),
@@ -433,6 +458,8 @@ def test_the_demo_study_loads() -> None:
         ("replicas = 2", "replicas = 2" + SLURM + 'options = ["#SBATCH --qos=x"]', r"\[executor.slurm\]: options number 1: found '#SBATCH --qos=x', needed: an option of sbatch"),
         # [analysis]
         ("replicas = 2", "replicas = 2\n[analysis]\nfit_window = [0.5, 0.1]", r"fit_window: found \[0.5, 0.1\], needed two growing"),
+        ("replicas = 2", "replicas = 2\n[analysis]\nfit_window = [0.0, 0.5]", r"fit_window: found \[0.0, 0.5\], needed two growing .* above 0"),
+        ("replicas = 2", "replicas = 2\n[analysis]\nfit_window = [0.1, 0.24]", r"fit_window: found \[0.1, 0.24\], 3 lags of dump_interval_fs, needed at least 4"),
         ("replicas = 2", "replicas = 2\n[analysis]\ndrift = \"both\"", r"\[analysis\]: drift: found 'both', needed: 'framework', 'com' or 'none'"),
     ],
 )  # fmt: skip
@@ -448,7 +475,7 @@ def test_faults_are_named(tmp_path: Path, old: str, new: str, text: str) -> None
         ("architectures = ", "architecture = ", r"\[model_grid\]: 'architecture' is not a known key; did you mean 'architectures'\?"),
         ('["lj"]', '["neqip"]', r"\[model_grid\]: architectures: 'neqip' is not a known one; did you mean 'nequip'\?"),
         ('["PBE", "HSE06"]', '["PBE", "PBE"]', r"\[model_grid\]: functionals: found .*, needed: each entry once, but 'PBE' is there twice"),
-        ('["PBE", "HSE06"]', "[]", r"\[model_grid\]: functionals: found \[\], needed: list should have at least 1"),
+        ('["PBE", "HSE06"]', "[]", r"\[model_grid\]: functionals: found \[\], needed: at least 1 item$"),
         ("{training_seed}", "{trainingseed}", r"path: '\{trainingseed\}' is not a known placeholder; did you mean 'training_seed'\?"),
         ("{functional}", "PBE", r"path: found .* without \{functional\}, but functionals has 2 values"),
         ("training_seeds = [1, 2]", "", r"path has \{training_seed\}, needed training_seeds = "),
@@ -501,6 +528,22 @@ def test_all_faults_are_listed_one_a_line(tmp_path: Path, replacements: dict[str
     assert len(lines) >= len(replacements)
 
 
+def test_demo_is_the_study_that_ships_whatever_is_called_so_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    mine = study_of(tmp_path)
+    (tmp_path / "demo").mkdir()
+    (tmp_path / "demo" / "study.json").write_text(json.dumps({"study": mine.to_dict()}))
+    shipped = load_study("demo")
+    assert shipped == load_study(DEMO_STUDY)
+    assert shipped.results_folder().name == f"demo-{shipped.hash[:8]}"
+    assert "for the folder here write ./demo or demo/study.toml" in caplog.text
+    for folder in ("./demo", Path("demo")):
+        assert load_study(folder) == mine
+        assert load_study(folder).results_folder() == Path("demo")
+
+
 # ----- what is warned of -----------------------------------------------------------------------------------
 
 
@@ -511,8 +554,8 @@ def test_an_ordinary_study_has_no_warnings(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "texts"),
     [
-        ("= 600", '= 600\nensemble = "npt"', ["soft_pbe tell of no stress", "unwrapped with the box of each frame"]),
-        ("= 600", '= 600\nensemble = "npt"\nbarostat_damping_ps = 0.05', ["no stress", "unwrapped", "barostat_damping_ps = 0.05"]),
+        ("= 600", '= 600\nensemble = "npt"', ["soft_pbe tell of no stress"]),
+        ("= 600", '= 600\nensemble = "npt"\nbarostat_damping_ps = 0.05', ["no stress", "barostat_damping_ps = 0.05"]),
         ("= 600", '= 600\nthermostat = "langevin"\ndamping_ps = 0.5', ["slow the ions, the more the shorter damping_ps, now 0.5 ps"]),
         ("= 600", "= 600\ndamping_ps = 0.01", ["damping_ps = 0.01: shorter than 10 timesteps"]),
         ("= 600", '= 600\nensemble = "nve"', ["nothing holds the temperature"]),
@@ -525,6 +568,18 @@ def test_warnings_say_what_may_surprise(tmp_path: Path, old: str, new: str, text
     warnings = study_warnings(study_of(tmp_path, changed(old, new)))
     assert len(warnings) == len(texts)
     assert all(text in warning for text, warning in zip(texts, warnings, strict=True))
+
+
+def test_a_dump_in_which_no_broken_bond_is_seen_is_named(tmp_path: Path) -> None:
+    held = STUDY.replace("stop_on_broken_framework = false\n", "")
+    blind = changed("[ensemble]", 'dump_species = ["Li", "P"]\n[ensemble]')
+    (warning,) = study_warnings(study_of(tmp_path, blind.replace("stop_on_broken_framework = false\n", "")))
+    assert "['Li', 'P']: nothing tells whether a P-S bond breaks" in warning
+    assert study_warnings(study_of(tmp_path, blind)) == ()
+    assert (
+        study_warnings(study_of(tmp_path, held.replace("[ensemble]", 'dump_species = ["Li", "P", "S"]\n[ensemble]')))
+        == ()
+    )
 
 
 def test_a_model_with_stress_labels_may_change_its_cell(tmp_path: Path) -> None:
@@ -550,4 +605,4 @@ def test_structures_that_coincide_are_found(tmp_path: Path) -> None:
 def test_unequal_shares_of_the_structures_are_named(tmp_path: Path) -> None:
     text = changed("a_A = 10.0", "a_A = 10.0\ninversion = 0.5\ncount = 2").replace("replicas = 2", "replicas = 5")
     (warning,) = study_warnings(study_of(tmp_path, text))
-    assert "5 replicas are no multiple of it, so that the first 1 structures have a replica more" in warning
+    assert "5 replicas are no multiple of it, so that some structures (1 of 2) have a replica more" in warning

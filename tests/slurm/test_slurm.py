@@ -23,7 +23,7 @@ def test_a_batch_job_runs_to_its_end(cluster: SlurmCluster) -> None:
 
 
 def test_a_cancelled_job_leaves_no_process(cluster: SlurmCluster) -> None:
-    job_id = cluster.submit("sleep 1000 & sleep 1000")
+    job_id = cluster.submit("setsid --fork sleep 1000; sleep 1000 & sleep 1000")
     cluster.wait_for(job_id, "RUNNING")
     cluster.cancel(job_id)
     cluster.wait_for(job_id, "CANCELLED")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 
@@ -17,12 +18,31 @@ def processes_with(word: str) -> list[int]:
     return found
 
 
+def processes_in(folder: Path) -> list[int]:
+    """Processes that live and work in a folder or one below it."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it has just ended
+            if (entry / "cwd").readlink().is_relative_to(folder.resolve()) and (entry / "cmdline").read_bytes():
+                found.append(int(entry.name))
+    return found
+
+
 def wait_until_gone(word: str, *, limit_s: float = 30.0) -> None:
     """Wait for the end of all processes with a word in their command line."""
+    _wait_for_none(lambda: processes_with(word), word, limit_s)
+
+
+def wait_until_none_in(folder: Path, *, limit_s: float = 30.0) -> None:
+    """Wait for the end of all processes that work in a folder or one below it."""
+    _wait_for_none(lambda: processes_in(folder), str(folder), limit_s)
+
+
+def _wait_for_none(look: Callable[[], list[int]], what: str, limit_s: float) -> None:
     end = time.monotonic() + limit_s
-    while left := processes_with(word):
+    while left := look():
         if time.monotonic() > end:
-            raise AssertionError(f"{word}: processes {left} are still there")
+            raise AssertionError(f"{what}: processes {left} are still there")
         time.sleep(0.01)
 
 

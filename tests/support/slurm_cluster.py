@@ -50,6 +50,7 @@ ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 JobAcctGatherType=jobacct_gather/none
 AccountingStorageType=accounting_storage/none
+Epilog={folder}/epilog.sh
 MpiDefault=none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core
@@ -67,6 +68,15 @@ NodeName={host} NodeAddr=127.0.0.1 CPUs={cores} State=UNKNOWN
 PartitionName={partition} Nodes={host} Default=YES MaxTime=INFINITE State=UP
 """
 
+# What cgroups do at most sites: end also what left the tree of the job.
+_EPILOG = """#!/bin/sh
+for file in $(grep --files-with-matches --null-data --line-regexp "SLURM_JOB_ID=$SLURM_JOB_ID" /proc/[0-9]*/environ); do
+    pid=${file#/proc/}; pid=${pid%/environ}
+    [ $pid = $$ ] || kill -KILL $pid
+done 2>/dev/null
+exit 0
+"""
+
 
 class SlurmError(Exception):
     """A daemon did not start, or a command failed; the text has its output."""
@@ -74,7 +84,7 @@ class SlurmError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One line of squeue."""
+    """One line of squeue; `id` is JOB_TASK for a job of an array."""
 
     id: str
     state: str
@@ -109,7 +119,7 @@ class SlurmCluster:
 
     def jobs(self, *, ended: bool = False) -> list[Job]:
         """Jobs that wait, run or complete, oldest first; with `ended`, also those that are over."""
-        columns = "JobID:|,State:|,Reason:|,RestartCnt:|,Name:256"
+        columns = "JobArrayID:|,State:|,Reason:|,RestartCnt:|,Name:256"
         states = ["--states=all"] if ended else []
         lines = self.run("squeue", "--noheader", "--sort=i", *states, f"--Format={columns}").stdout.splitlines()
         return [_job(line) for line in lines if line.strip()]
@@ -198,6 +208,8 @@ def _configure(folder: Path) -> tuple[dict[str, str], int]:
         (folder / name).mkdir(parents=True)
     (folder / "munge.key").write_bytes(secrets.token_bytes(128))
     (folder / "munge.key").chmod(0o400)
+    (folder / "epilog.sh").write_text(_EPILOG, encoding="utf-8")
+    (folder / "epilog.sh").chmod(0o755)
     controller_port, node_port = _free_ports(2)
     cores = len(os.sched_getaffinity(0))
     host = socket.gethostname().split(".")[0]

@@ -35,7 +35,7 @@ CM2_PER_S_IN_A2_PER_PS = 1e-4
 #: D in cm^2/s of a slope in Angstrom^2/ps: the Einstein relation MSD = 2 d D t in three dimensions.
 D_CM2_PER_S_OF_SLOPE = CM2_PER_S_IN_A2_PER_PS / 6
 #: Lags below this many cannot be cut into an early and a late half.
-_MIN_LAGS_IN_WINDOW = 4
+MIN_LAGS_IN_WINDOW = 4
 #: Window starts tried where the first is not diffusive yet.
 _N_STARTS = 5
 #: An exponent this near to 1 is straight, however small its interval; it moves the slope by some 4 %.
@@ -647,7 +647,7 @@ def _inside(msd: Msd, start_ps: float, end_ps: float) -> NDArray[np.bool_]:
 
 def _can_be_fitted(msd: Msd, start_ps: float, end_ps: float) -> bool:
     window = _inside(msd, start_ps, end_ps)
-    return int(np.count_nonzero(window)) >= _MIN_LAGS_IN_WINDOW and float(msd.msd_A2[window].min()) > 0.0
+    return int(np.count_nonzero(window)) >= MIN_LAGS_IN_WINDOW and float(msd.msd_A2[window].min()) > 0.0
 
 
 def _window(msd: Msd, start_ps: float, end_ps: float) -> NDArray[np.bool_]:
@@ -664,10 +664,10 @@ def _window(msd: Msd, start_ps: float, end_ps: float) -> NDArray[np.bool_]:
             f"ps; compute it with max_lag_fraction >= {end_ps / msd.duration_ps:g}"
         )
     window = _inside(msd, start_ps, end_ps)
-    if np.count_nonzero(window) < _MIN_LAGS_IN_WINDOW:
+    if np.count_nonzero(window) < MIN_LAGS_IN_WINDOW:
         raise LpsmdError(
             f"the fit window {short(start_ps)}-{short(end_ps)} ps holds {np.count_nonzero(window)} lags, at "
-            f"least {_MIN_LAGS_IN_WINDOW} are needed: run longer, dump more often or widen the window"
+            f"least {MIN_LAGS_IN_WINDOW} are needed: run longer, dump more often or widen the window"
         )
     if not msd.msd_A2[window].min() > 0.0:
         raise LpsmdError(f"the MSD of {msd.species} is zero in the fit window: the atoms do not move, look at the run")

@@ -340,12 +340,17 @@ def save_diffusion_plot(
 
 
 def save_arrhenius_plot(
-    path: str | os.PathLike[str], fit: ArrheniusFit, *, at_K: Sequence[float] = (), dpi: int = 160
+    path: str | os.PathLike[str],
+    fit: ArrheniusFit,
+    *,
+    at_K: Sequence[float] = (),
+    title: str | None = None,
+    dpi: int = 160,
 ) -> None:
     """Write `plot_arrhenius` to a file; its suffix tells the format (png, pdf, svg). Needs no display."""
     figure = Figure(figsize=(7.2, 5.6), layout="constrained")
     FigureCanvasAgg(figure)
-    plot_arrhenius(fit, ax=figure.add_subplot(), at_K=at_K)
+    plot_arrhenius(fit, ax=figure.add_subplot(), at_K=at_K, title=title)
     figure.savefig(os.fspath(path), dpi=dpi)
 
 

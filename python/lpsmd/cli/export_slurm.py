@@ -25,10 +25,9 @@ def export_slurm(study: str, output: Path | None) -> None:
       lpsmd status results
       lpsmd run study.toml -o results --analyse-only
     """
-    from lpsmd.cli.run import folder_of
     from lpsmd.ensemble.slurm_script import write_slurm_script
     from lpsmd.study_file import load_study
 
     parsed = load_study(study)
-    script = write_slurm_script(parsed, folder_of(parsed, source=study, output=output))
+    script = write_slurm_script(parsed, parsed.results_folder(output))
     click.echo(f"sbatch {script}")

@@ -52,6 +52,8 @@ def init(target: str, protocol: str) -> None:
     file = Path(target) if target.endswith(".toml") else Path(target) / FILE_NAME
     _write_new(file, text)
     click.echo(f"{file}: the {protocol} protocol; edit it, then: lpsmd run {file}")
+    if target in PROTOCOLS and target != protocol:
+        click.echo(f"{target} is a folder here; that protocol is: lpsmd init --protocol {target}", err=True)
 
 
 def _write_new(file: Path, text: str) -> None:

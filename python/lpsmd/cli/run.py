@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -33,14 +35,17 @@ if TYPE_CHECKING:
 )
 @click.option("--analyse-only", is_flag=True, help="Run nothing; analyse the replicas that are complete.")
 @click.option(
-    "--dry-run", is_flag=True, help="Run nothing but a short probe; print what would run, how long, how much disk."
+    "--dry-run",
+    is_flag=True,
+    help="Run nothing but a short probe of each model; print what would run, how long, how much disk.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print results.json instead of the table.")
+@click.option("--json", "as_json", is_flag=True, help="Print results.json, or what --dry-run found, as JSON.")
 def run(study: str, output: Path | None, workers: int | None, analyse_only: bool, dry_run: bool, as_json: bool) -> None:
     r"""Run a study and print D with its error and a verdict.
 
     STUDY.toml names a structure, models, a temperature and lengths; the word demo stands for the study that
-    ships with lpsmd, and the folder of a study for that study, which goes on there. Each replica of each model
+    ships with lpsmd, and the folder of a study for that study, which goes on there (a folder of the name demo is
+    ./demo). Each replica of each model
     runs in LAMMPS, in a folder of its own and with a seed of its own. Then the mean squared displacements give D
     by the Einstein relation, with a 95 % interval over the replicas.
 
@@ -74,12 +79,14 @@ def run(study: str, output: Path | None, workers: int | None, analyse_only: bool
       msd.csv        mean squared displacements, per model and lag
       msd.png        the same as a plot
       diffusion_MODEL.png  MSD, local exponent, D against fit window, spread of replicas
+      arrhenius_MODEL.png  D over 1/T with its error band, where the study has several temperatures
       MODEL-TEMPERATURE/replica-NNN-HASH/   input, log, trajectory and state of each chunk of each replica
       study.json, progress.json  the study as it was resolved, with versions and hashes; how it stands
 
     Stop with Ctrl-C, or have it killed, and run the same command again: it goes on after the last whole chunk of each
     replica, and gives the same trajectories as if it had not been stopped. `lpsmd status FOLDER` tells how it stands.
-    Exit code 0 means every model has its D; 1, that too few replicas of some model survived; 2, bad input.
+    Exit code 0 means every model has its D; 1, that too few replicas of some model survived; 130, that it was
+    stopped; 2, bad input, or what a person must mend.
     """
     from rich.console import Console
 
@@ -88,35 +95,35 @@ def run(study: str, output: Path | None, workers: int | None, analyse_only: bool
     from lpsmd.report import analyse_study, print_report, results, write_results
     from lpsmd.study_file import load_study, study_warnings
 
+    if dry_run and analyse_only:
+        raise click.UsageError("found --dry-run and --analyse-only, needed one of them")
     # Progress and messages go to stderr, what was asked for to stdout.
     messages = Console(stderr=True)
     log_to(messages)
-    for ending in (signal.SIGTERM, signal.SIGHUP):  # a closed terminal must not leave LAMMPS running
-        signal.signal(ending, _interrupt)
     parsed = load_study(study)
-    folder = folder_of(parsed, source=study, output=output)
+    folder = parsed.results_folder(output)
     for warning in study_warnings(parsed):
         click.echo(f"warning: {warning}", err=True)
     if dry_run:
-        _dry_run(parsed, folder, workers=workers, as_json=as_json)
+        with stoppable():
+            _dry_run(parsed, folder, workers=workers, as_json=as_json)
         return
     if analyse_only:
         ensemble = read_ensemble(folder, parsed)
     else:
-        try:
-            with watching(messages) as watcher:
-                ensemble = run_ensemble(parsed, folder, workers=workers, watcher=watcher)
-        except KeyboardInterrupt:
-            click.echo(f"stopped; run the same command again to go on with {folder}", err=True)
-            sys.exit(130)
+        with stoppable(folder), watching(messages) as watcher:
+            ensemble = run_ensemble(parsed, folder, workers=workers, watcher=watcher)
     report = analyse_study(parsed, ensemble)
-    write_results(report)
+    # Before anything is written: the folder may be a copy that takes no files.
     if as_json:
         click.echo(json.dumps(results(report), indent=2))
     else:
         # In a file or a pipe, room for the whole table.
         wide = None if sys.stdout.isatty() else 120
         print_report(report, Console(width=wide))
+    written = write_results(report)
+    if not as_json:
+        click.echo(f"{', '.join(written)} in {folder}")
     for entry in report.short_of_replicas:
         click.echo(
             f"error: {report.label(entry)}: {len(entry.complete)} of {len(entry.outcomes)} replicas complete, "
@@ -134,13 +141,21 @@ def _dry_run(study: Study, folder: Path, *, workers: int | None, as_json: bool) 
     click.echo(json.dumps(found.to_dict(), indent=2) if as_json else str(found))
 
 
-def folder_of(study: Study, *, source: str, output: Path | None) -> Path:
-    """Where a study has its results: where it is told to, else in the folder that it was read from, else NAME-HASH."""
-    from lpsmd.ensemble import default_output
+@contextlib.contextmanager
+def stoppable(folder: Path | None = None) -> Iterator[None]:
+    """End with a hint and code 130 on Ctrl-C, on a batch system's SIGTERM, and when the terminal is closed.
 
-    if output is not None:
-        return output
-    return Path(source) if Path(source).is_dir() else default_output(study)
+    Under nohup, which ignores the latter, it goes on.
+    """
+    for ending in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(ending) is not signal.SIG_IGN:
+            signal.signal(ending, _interrupt)
+    try:
+        yield
+    except KeyboardInterrupt:
+        hint = f"; run the same command again to go on with {folder}" if folder else ""
+        click.echo(f"stopped{hint}", err=True)
+        sys.exit(130)
 
 
 def log_to(console: Console) -> None:
@@ -157,5 +172,5 @@ def log_to(console: Console) -> None:
 
 
 def _interrupt(number: int, frame: object) -> NoReturn:
-    """A batch system's SIGTERM ends a study as Ctrl-C does: no LAMMPS process is left behind."""
+    """End a study as Ctrl-C does: no LAMMPS process is left behind."""
     raise KeyboardInterrupt

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON, with units in the names.")
 @click.option("-w", "--watch", is_flag=True, help="Print it again every few seconds, until the study is done.")
 def status(folder: Path, as_json: bool, watch: bool) -> None:
@@ -29,27 +29,15 @@ def status(folder: Path, as_json: bool, watch: bool) -> None:
       lpsmd status results --watch
       lpsmd status results --json | jq .seconds_left
     """
-    from rich.console import Console
-
     from lpsmd.ensemble.overview import study_status
-    from lpsmd.progress import status_table
 
-    console = Console(width=None if sys.stdout.isatty() else 120)
     while True:
         found = study_status(folder)
         if as_json:
             click.echo(json.dumps(found.to_dict(), indent=None if watch else 2))
         else:
-            console.print(status_table(found))
-            console.print(_driver_line(found), markup=False, highlight=False, soft_wrap=True)
-            for entry in found.conditions:
-                for kind, count in entry.failed.items():
-                    console.print(
-                        f"{entry.name}: {count} failed: {kind}", markup=False, highlight=False, soft_wrap=True
-                    )
-                if entry.decision:
-                    console.print(f"{entry.name}: {entry.decision}", markup=False, highlight=False, soft_wrap=True)
-        if not watch or found.complete + found.failed >= found.replicas:
+            _print(found)
+        if not watch or (found.all_ended and not found.driver):  # between two waves a driver goes on
             return
         time.sleep(_WATCH_S)
 
@@ -57,10 +45,27 @@ def status(folder: Path, as_json: bool, watch: bool) -> None:
 _WATCH_S = 5.0
 
 
+def _print(found: StudyStatus) -> None:
+    from rich.console import Console
+
+    from lpsmd.progress import headline, status_table
+
+    click.echo(f"{found.study}: {headline(found)}")
+    Console(width=None if sys.stdout.isatty() else 120).print(status_table(found))
+    click.echo(_driver_line(found))
+    for entry in found.conditions:
+        for kind, count in entry.failed.items():
+            click.echo(f"{entry.name}: {count} failed: {kind}")
+        if entry.decision:
+            click.echo(f"{entry.name}: {entry.decision}")
+    if found.failed:
+        click.echo(f"`lpsmd run {found.output} --analyse-only` says why replicas failed, and what that means for D")
+
+
 def _driver_line(found: StudyStatus) -> str:
     if found.driver:
         return f"run by {found.driver}"
-    if found.complete + found.failed >= found.replicas:
+    if found.all_ended:
         return "all replicas have ended"
     if found.running:
         return "no driver runs, but replicas do: those of a batch job, or what a driver that was killed left"

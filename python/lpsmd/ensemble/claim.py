@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import logging
 import platform
+import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from lpsmd import __version__
 from lpsmd.ensemble.files import EnsembleError, read_json, write_atomically, write_json
 from lpsmd.ensemble.replicas import INPUT_NAME, STRUCTURES, Plan, StructureRecord
-from lpsmd.inputs import find_lammps_input
+from lpsmd.inputs import find_lammps_input, lammps_program
 from lpsmd.study import Study, file_sha256
 
 if TYPE_CHECKING:
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 STUDY_RECORD = "study.json"
 DRIVER_LOCK = "driver.lock"
+#: LAMMPS splits lines at spaces after it has put in the values of variables, reads these signs as its own, and drops
+#: what is not ASCII.
+_NOT_FOR_LAMMPS = re.compile(r"[^!-~]|[#$%&\"']")
 
 _log = logging.getLogger(__name__)
 
@@ -36,24 +40,33 @@ def check_before(study: Study, output: Path) -> None:
 
     Raises
     ------
-    EnsembleError
+    lpsmd.errors.LpsmdError
         Naming what was found and what is needed.
     """
-    refuse_spaces([output.resolve(), *(model.path.resolve() for model in study.models)])
-    structure = study.structure.build(0)
-    if study.analysis.species not in structure.elements:
+    check_paths([output.resolve(), *(model.path.resolve() for model in study.models)])
+    if study.executor.lmp is not None and study.executor.slurm is None:
+        lammps_program(study.executor.lmp)
+    kept = _kept_structures(study, output)
+    elements = kept[0].elements if kept else study.structure.elements
+    analysis = study.analysis
+    if analysis.species not in elements:
         raise EnsembleError(
-            f"[analysis]: species: found {study.analysis.species!r}, needed one of the structure's elements, "
-            f"{', '.join(structure.elements)}"
+            f"[analysis]: species: found {analysis.species!r}, needed one of the structure's elements, "
+            f"{', '.join(elements)}"
         )
-    unknown = [name for name in study.dynamics.dump_species or () if name not in structure.elements]
+    if analysis.drift == "framework" and set(elements) == {analysis.species}:
+        raise EnsembleError(
+            f'[analysis]: drift: found "framework", needed "com" or "none", as the structure has no element beside '
+            f"{analysis.species}"
+        )
+    unknown = [name for name in study.dynamics.dump_species or () if name not in elements]
     if unknown:
         raise EnsembleError(
             f"[dynamics]: dump_species: found {unknown[0]!r}, needed some of the structure's elements, "
-            f"{', '.join(structure.elements)}"
+            f"{', '.join(elements)}"
         )
     for model in study.models:
-        missing = [element for element in structure.elements if element not in model.type_names]
+        missing = [element for element in elements if element not in model.type_names]
         if missing:
             raise EnsembleError(
                 f"model {model.label} ({model.path}) does not know {', '.join(missing)} of the structure; "
@@ -61,11 +74,22 @@ def check_before(study: Study, output: Path) -> None:
             )
 
 
-def refuse_spaces(paths: Sequence[Path]) -> None:
-    """LAMMPS splits a line at spaces after it has put in the values of variables."""
+def check_paths(paths: Sequence[Path]) -> None:
+    """Refuse what LAMMPS' inputs do not take.
+
+    Raises
+    ------
+    EnsembleError
+        Naming the character that was found.
+    """
     for path in paths:
-        if any(character.isspace() for character in str(path)):
-            raise EnsembleError(f"{path}: found a space in the path, LAMMPS inputs take none; use a path without")
+        found = _NOT_FOR_LAMMPS.search(str(path))
+        if found:
+            what = "a space" if found.group().isspace() else found.group()
+            raise EnsembleError(
+                f"{path}: found {what} in the path, LAMMPS inputs take none, nor # $ % & \" ' and what is not ASCII; "
+                "use a path without"
+            )
 
 
 def claim(study: Study, output: Path) -> Plan:
@@ -78,43 +102,57 @@ def claim(study: Study, output: Path) -> Plan:
     """
     from lpsmd.structure import lammps_data
 
-    structures = _structures(study)
-    plan = _plan(study, output, structures)
+    kept = _kept_structures(study, output)
+    built = {} if kept else dict(enumerate(_built(study)))
+    plan = _plan(study, output, kept or _records(built.values()))
     refuse_another(plan)
     if not (output / INPUT_NAME).is_file():
         write_atomically(output / INPUT_NAME, find_lammps_input().read_text(encoding="utf-8"))
     (output / STRUCTURES).mkdir(exist_ok=True)
-    for record, structure in zip(plan.structures, structures, strict=True):
+    for index, record in enumerate(plan.structures):
         path = output / record.data_file
         if not path.is_file() or file_sha256(path) != record.sha256:
-            write_atomically(path, lammps_data(structure))
+            write_atomically(path, lammps_data(built.get(index) or study.structure.build(index)))
     write_json(output / STUDY_RECORD, _record(plan))
     return plan
 
 
-def check_claim(study: Study, output: Path) -> None:
-    """Refuse what `claim` would, and write nothing.
+def check_claim(study: Study, output: Path) -> Plan:
+    """As `claim`, but nothing is written.
 
     Raises
     ------
     EnsembleError
         Naming what differs.
     """
-    if (output / STUDY_RECORD).is_file():
-        refuse_another(_plan(study, output, _structures(study)))
+    plan = _plan(study, output, _kept_structures(study, output) or _records(_built(study)))
+    refuse_another(plan)
+    return plan
 
 
-def _structures(study: Study) -> list[Structure]:
-    return [study.structure.build(index) for index in range(study.structure.count)]
+def _kept_structures(study: Study, output: Path) -> tuple[StructureRecord, ...]:
+    """Those of a folder, where it is for the same ones: it goes on with them, also where their file is gone."""
+    if not (output / STUDY_RECORD).is_file():
+        return ()
+    began = read_plan(output)
+    return began.structures if began.study.identity()["structure"] == study.identity()["structure"] else ()
 
 
-def _plan(study: Study, output: Path, structures: Sequence[Structure]) -> Plan:
+def _built(study: Study) -> Iterator[Structure]:
+    return (study.structure.build(index) for index in range(study.structure.count))
+
+
+def _records(structures: Iterable[Structure]) -> tuple[StructureRecord, ...]:
+    return tuple(_structure_record(index, structure) for index, structure in enumerate(structures))
+
+
+def _plan(study: Study, output: Path, structures: tuple[StructureRecord, ...]) -> Plan:
     """As it would be claimed: a folder goes on with the input that it has."""
     own = output / INPUT_NAME
     return Plan(
         study=study,
         output=output,
-        structures=tuple(_structure_record(index, structure) for index, structure in enumerate(structures)),
+        structures=structures,
         input_sha256=file_sha256(own if own.is_file() else find_lammps_input()),
     )
 
@@ -128,6 +166,8 @@ def read_plan(output: Path) -> Plan:
         If there is none.
     """
     path = output / STUDY_RECORD
+    if output.is_file():
+        raise EnsembleError(f"{output}: found a file, needed the folder of a study, which `lpsmd run` makes")
     if not path.is_file():
         raise EnsembleError(
             f"{output}: found no {STUDY_RECORD}, so no study was run here; run it with "
@@ -144,8 +184,10 @@ def read_plan(output: Path) -> Plan:
             input_sha256=record["input_sha256"],
         )
     except (KeyError, TypeError, ValueError) as error:
+        version = record.get("versions", {}).get("lpsmd", "of another version")
         raise EnsembleError(
-            f"{path}: found a record of another version of lpsmd ({error!r}); run the study again"
+            f"{path}: found a record of lpsmd {version}, which lpsmd {__version__} does not read ({error!r}); use that "
+            "version, or run the study again with another --output"
         ) from error
 
 
@@ -179,14 +221,20 @@ def refuse_another(plan: Plan) -> None:
     if not path.is_file():
         return
     record = read_json(path)
+    began_with = record.get("input_sha256", plan.input_sha256)
+    if began_with != plan.input_sha256:
+        raise EnsembleError(
+            f"{plan.output / INPUT_NAME}: found {plan.input_sha256[:12]}, the study began with {began_with[:12]}: put "
+            "the file back (removed, it becomes that of this lpsmd), or choose another --output"
+        )
     earlier, wanted = record.get("identity", {}), _identity(plan)
     # Models may be added and left out, but a label stands for one file.
     models = {**wanted["models"], **earlier.get("models", {})}
     changed = differences({**earlier, "models": models}, {**wanted, "models": {**models, **wanted["models"]}})
     if changed:
         raise EnsembleError(
-            f"{plan.output}: holds another study ({'; '.join(changed)}); choose another --output (or another label for "
-            "a model that was changed), or remove the folder"
+            f"{plan.output}: holds another study ({'; '.join(changed)}); to go on with it write what was, for this one "
+            "choose another --output (or another label for a model that was changed)"
         )
     before, current = record.get("versions", {}), versions()
     other = [f"{name} was {before[name]}, is {current[name]}" for name in current if before.get(name) != current[name]]

@@ -7,6 +7,7 @@ many replicas each condition needs, gives them to the engine, and looks at what 
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -16,13 +17,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from lpsmd.ensemble.claim import DRIVER_LOCK, check_before, claim, read_plan
-from lpsmd.ensemble.engine import Engine, EngineError, parsl_engine, workers_of
+from lpsmd.ensemble.engine import Engine, EngineError, is_loss, parsl_engine, workers_of
 from lpsmd.ensemble.failures import Failure, FailureKind
 from lpsmd.ensemble.files import EnsembleError
 from lpsmd.ensemble.locks import Held, hold
 from lpsmd.ensemble.outcomes import Ensemble, ReplicaOutcome, outcome_of
 from lpsmd.ensemble.overview import StudyStatus, survey, tell
-from lpsmd.ensemble.records import host, now, read_status, write_status
+from lpsmd.ensemble.records import host
 from lpsmd.ensemble.replicas import INPUT_NAME, Plan, Replica
 from lpsmd.ensemble.running import RunningDiffusion
 from lpsmd.ensemble.waves import Waves
@@ -33,6 +34,8 @@ _log = logging.getLogger(__name__)
 
 _TICK_S = 1.0
 _BUSY_AGAIN_S = 5.0
+_PAUSED_AGAIN_S = 60.0
+_HICCUP_S = 10.0
 _ENGINE_STARTS = 3
 #: Of a second, this much goes into reading complete replicas; the rest of the core is left to LAMMPS.
 _READ_S = 0.1
@@ -79,22 +82,22 @@ def run_ensemble(study: Study, output: Path, *, workers: int | None = None, watc
         After all LAMMPS processes were stopped.
     """
     check_before(study, output)
-    try:
+    workers = workers_of(study.executor, workers)
+    with _storage_explained(output):
         output.mkdir(parents=True, exist_ok=True)
         with only_driver(output):
             plan = claim(study, output)
             waves = Waves(plan=plan, diffusion=RunningDiffusion(plan))
-            todo = list(waves.todo())
-            for condition, text in waves.decisions.items():
-                watcher.decided(condition, text)
-            if todo:
-                _Driver(plan, waves, watcher).run(todo, study.executor, workers=workers)
-            tell(output, _sentences(waves, all_read=True))
+            damaged = True
+            while damaged:
+                todo = list(waves.todo())
+                for condition, text in waves.decisions.items():
+                    watcher.decided(condition, text)
+                if todo:
+                    _Driver(plan, waves, watcher).run(todo, study.executor, workers=workers)
+                damaged = waves.read_all()
+            tell(output, _sentences(waves))
             return Ensemble(plan=plan, outcomes=waves.outcomes())
-    except OSError as error:
-        raise EnsembleError(
-            f"{output}: {error}; nothing that was finished is lost: mend it and run the same command again"
-        ) from error
 
 
 def run_share(output: Path, *, share: tuple[int, int], workers: int | None, watcher: Watcher) -> int:
@@ -122,17 +125,30 @@ def run_share(output: Path, *, share: tuple[int, int], workers: int | None, watc
         As `run_ensemble`.
     """
     plan = read_plan(output)
-    here = replace(plan.study.executor, slurm=None)
+    executor = plan.study.executor
+    workers = workers_of(executor, workers)
     waves = Waves(plan=plan, diffusion=RunningDiffusion(plan))
     first, step = share
     # Of all replicas, not of those that are left: shares must not change while others finish theirs.
     mine = {outcome.replica for outcome in waves.outcomes()[first::step]}
     todo = [replica for replica in waves.todo() if replica in mine]
     if not todo:
+        _log.info("%s: share %d/%d: nothing is left to run", output, first, step)
         return 0
     driver = _Driver(plan, waves, watcher, alone=False)
-    driver.run(todo, here, workers=workers)
+    with _storage_explained(output):
+        driver.run(todo, replace(executor, slurm=None), workers=workers)
     return len(driver.paused)
+
+
+@contextmanager
+def _storage_explained(output: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise EnsembleError(
+            f"{output}: {error}; nothing that was finished is lost: mend it and run the same command again"
+        ) from error
 
 
 @contextmanager
@@ -164,8 +180,10 @@ class _Driver:
     engine: Engine = field(init=False)
     running: dict[Future[ReplicaEnd], Replica] = field(default_factory=dict)
     later: list[tuple[float, Replica]] = field(default_factory=list)
-    lost: dict[Replica, int] = field(default_factory=dict)
+    lost: dict[Replica, str] = field(default_factory=dict)
     paused: list[Replica] = field(default_factory=list)
+    hiccups: dict[Replica, int] = field(default_factory=dict)
+    waited: set[Replica] = field(default_factory=set)
     told_at: float = 0.0
     alone: bool = True
 
@@ -173,29 +191,30 @@ class _Driver:
         """Until nothing is left to do; an engine that comes to an end is started again, some times."""
         self._tell()
         folder = self.plan.output / "parsl"
+        if not self.alone:  # Parsl numbers its folders: two that start at once would take the same number
+            folder /= f"{host()}-{os.getpid()}"
         for starts_left in reversed(range(_ENGINE_STARTS)):
-            with parsl_engine(executor, folder=folder, workers=workers_of(executor, workers)) as engine:
-                self.engine = engine
-                try:
+            try:
+                with parsl_engine(executor, folder=folder, workers=workers_of(executor, workers)) as self.engine:
                     self._run(todo)
-                except EngineError as error:
-                    if not starts_left:
-                        raise EnsembleError(
-                            f"{self.plan.output}: {error}; nothing that was finished is lost: see {folder}, and run "
-                            "the same command again"
-                        ) from error
-                    _log.warning("warning: %s; started again", error)
-                    todo = [*self.running.values(), *(replica for _, replica in self.later)]
-                else:
-                    return
+            except EngineError as error:
+                if not starts_left:
+                    raise EnsembleError(
+                        f"{self.plan.output}: {error}; nothing that was finished is lost: see {folder}, and run the "
+                        "same command again"
+                    ) from error
+                _log.warning("warning: %s; started again", error)
+                todo = [*self.running.values(), *(replica for _, replica in self.later)] or todo
+            else:
+                return
 
     def _run(self, todo: list[Replica]) -> None:
         self.running, self.later = {}, []
         for replica in todo:
             self._submit(replica)
         while self.running or self.later:
-            self.engine.check()
             ended, _ = wait(self.running, timeout=_TICK_S, return_when=FIRST_COMPLETED)
+            self.engine.check()  # before they are looked at: an engine that ended has ended all of them
             for future in ended:
                 self._look_at(self.running.pop(future), future)
             due = [replica for at, replica in self.later if at <= time.monotonic()]
@@ -217,69 +236,73 @@ class _Driver:
         self.told_at = time.monotonic()
 
     def _submit(self, replica: Replica) -> None:
-        self.running[self.engine.submit(task_of(self.plan, replica))] = replica
+        task = task_of(self.plan, replica, lost=self.lost.get(replica))
+        self.running[self.engine.submit(task)] = replica
 
     def _look_at(self, replica: Replica, future: Future[ReplicaEnd]) -> None:
-        error = future.exception()
-        if error is not None:
+        if (error := future.exception()) is not None:
             self._lost(replica, error)
             return
         end = future.result()
-        if end.failure is not None and end.failure.kind.stops_study:
+        if end.state is not ReplicaState.BUSY:
+            self.lost.pop(replica, None)  # it is written down
+        stops = end.failure is not None and (end.failure.kind.stops_study or self._met_by_all(end.failure))
+        if end.failure is not None and stops and not self._may_pass(replica, end.failure):
             raise EnsembleError(_stop_text(replica, end.failure))
         if end.state is ReplicaState.PAUSED and not self.alone:
             self.paused.append(replica)
-            return
-        if end.state in (ReplicaState.BUSY, ReplicaState.PAUSED):
-            # Held by an orphan of a driver that was killed, or its batch job ends: it comes back later.
-            self.later.append((time.monotonic() + _BUSY_AGAIN_S, replica))
-            return
-        self._ended(replica)
+        elif end.state is ReplicaState.PAUSED:
+            self._wait(replica, _PAUSED_AGAIN_S, "its batch job has no time for another chunk")
+        elif end.state is ReplicaState.BUSY:  # held by an orphan of a driver that was killed
+            self._wait(replica, _BUSY_AGAIN_S, end.holder)
+        elif end.failure is not None and stops:
+            self._wait(replica, _HICCUP_S, f"{end.failure.kind}: {end.failure.reason}")
+        else:
+            self._ended(replica)
+
+    def _met_by_all(self, failure: Failure) -> bool:
+        """Whether LAMMPS refuses to begin, and no replica has come further: then it is not this replica's fault."""
+        if failure.kind is not FailureKind.LAMMPS or failure.chunk != 0:
+            return False
+        self.waves.look_at_running()
+        return self.waves.none_has_begun
 
     def _lost(self, replica: Replica, error: BaseException) -> None:
         """A worker was lost with its node or job: the replica goes on elsewhere from its last whole chunk."""
-        before = self.lost.get(replica, 0)
-        self.lost[replica] = before + 1
-        if before < self.plan.study.ensemble.retries or self.waves.has_moved(replica):
-            _log.warning("%s: its worker was lost (%s), goes on from its last chunk", replica.name, error)
-            self._submit(replica)
-            return
-        self._write_failure(replica, f"its worker was lost {before + 1} times without finishing a chunk: {error}")
-        self._ended(replica)
+        if not is_loss(error):
+            raise EnsembleError(
+                f"{replica.name}: {type(error).__name__}: {error}; nothing that was finished is lost; this should not "
+                "happen: please report it"
+            ) from error
+        _log.warning("warning: %s: its worker was lost (%s), goes on from its last chunk", replica.name, error)
+        self.lost[replica] = str(error)
+        self._submit(replica)
 
-    def _write_failure(self, replica: Replica, reason: str) -> None:
-        try:
-            with hold(replica.lock):
-                status = read_status(replica.directory)
-                chunk = status.next_chunk(self.plan.study.dynamics)
-                write_status(
-                    replica.directory,
-                    status.with_failure(
-                        Failure(
-                            chunk=-1 if chunk is None else chunk,
-                            kind=FailureKind.NODE,
-                            reason=reason,
-                            tail="",
-                            kept="",
-                            host=host(),
-                            time=now(),
-                        )
-                    ),
-                )
-        except Held:  # someone goes on with it after all
-            return
+    def _may_pass(self, replica: Replica, failure: Failure) -> bool:
+        """Whether a file system may have had a bad moment, and has not had too many."""
+        if not failure.may_be_a_bad_moment:
+            return False
+        self.hiccups[replica] = self.hiccups.get(replica, 0) + 1
+        return self.hiccups[replica] <= self.plan.study.ensemble.retries
+
+    def _wait(self, replica: Replica, seconds: float, why: str) -> None:
+        if replica not in self.waited:
+            _log.info("%s waits: %s", replica.name, why)
+            self.waited.add(replica)
+        self.later.append((time.monotonic() + seconds, replica))
 
     def _ended(self, replica: Replica) -> None:
         outcome = outcome_of(self.plan, replica)
         self.watcher.finished(outcome)
-        for decision in self.waves.ended(outcome):
+        decision = self.waves.ended(outcome)
+        if decision.text:
             self.watcher.decided(decision.condition, decision.text)
-            for more in decision.replicas:
-                self._submit(more)
+        for more in decision.replicas:
+            self._submit(more)
 
 
-def task_of(plan: Plan, replica: Replica) -> ReplicaTask:
-    """What a worker has to know of a replica."""
+def task_of(plan: Plan, replica: Replica, *, lost: str | None = None) -> ReplicaTask:
+    """What a worker has to know of a replica; `lost` says how the worker before it came to its end."""
     study = plan.study
     structure = plan.structures[replica.structure]
     output = plan.output.resolve()
@@ -292,18 +315,21 @@ def task_of(plan: Plan, replica: Replica) -> ReplicaTask:
         data_file=output / structure.data_file,
         data_sha256=structure.sha256,
         input_file=output / INPUT_NAME,
+        input_sha256=plan.input_sha256,
         chunk_seeds=tuple(study.chunk_seed(replica.index, chunk) for chunk in range(study.dynamics.n_chunks + 1)),
         retries=study.ensemble.retries,
         stop_on_broken_framework=study.ensemble.stop_on_broken_framework,
         lmp=study.executor.lmp,
+        gpus=study.executor.gpus,
+        lost=lost,
     )
 
 
-def _sentences(waves: Waves, *, all_read: bool = False) -> dict[str, dict[str, Any]]:
+def _sentences(waves: Waves) -> dict[str, dict[str, Any]]:
     """What is known of D by now, by name of the condition, and what was decided."""
     told = {}
     for condition in waves.by_condition:
-        found = waves.diffusion.of_all(condition) if all_read else waves.diffusion.of(condition)
+        found = waves.diffusion.of(condition)
         told[condition.name] = {
             "D_cm2_per_s": found and found.D_cm2_per_s,
             "D_half_interval_cm2_per_s": found and found.D_half_interval_cm2_per_s,
@@ -314,13 +340,8 @@ def _sentences(waves: Waves, *, all_read: bool = False) -> dict[str, dict[str, A
 
 
 def _stop_text(replica: Replica, failure: Failure) -> str:
-    advice = {
-        FailureKind.DISK: "free some space",
-        FailureKind.STORAGE: "make the folder writable",
-        FailureKind.MODEL: "put the file back",
-        FailureKind.PROGRAM: "give the program in [executor] as lmp",
-    }[failure.kind]
+    remedy = failure.kind.remedy or f"no replica has come further, see {replica.directory / failure.kept}: mend it"
     return (
-        f"{replica.name}: {failure.kind}: {failure.reason}; nothing that was finished is lost: {advice} and run the "
-        "same command again"
+        f"{replica.name}: {failure.kind}: {failure.reason}; nothing that was finished is lost: "
+        f"{remedy} and run the same command again"
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import re
 import shlex
 import shutil
 import sys
@@ -18,12 +19,14 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from lpsmd.ensemble.files import EnsembleError
 from lpsmd.ensemble.worker import ReplicaEnd, ReplicaTask, run_replica
-from lpsmd.study import ExecutorSpec
+from lpsmd.study import ExecutorSpec, SlurmSpec, too_many_workers
 
 if TYPE_CHECKING:
     from parsl.config import Config
-    from parsl.executors import HighThroughputExecutor
+
+    from lpsmd.ensemble.pool import Pool
 
 #: Managers and workers whose driver was killed end after this long without a sign of it.
 _HEARTBEAT_S = 5
@@ -60,12 +63,20 @@ def parsl_engine(executor: ExecutorSpec, *, folder: Path, workers: int) -> Itera
         For Parsl's own logs.
     workers
         Replicas at a time on a node.
+
+    Raises
+    ------
+    EngineError
+        If it does not start.
     """
     from parsl.app.python import PythonApp
     from parsl.dataflow.dflow import DataFlowKernel
 
     pool = _pool(executor, workers=workers)
-    kernel = DataFlowKernel(_config(pool, folder=folder))
+    try:
+        kernel = DataFlowKernel(_config(pool, folder=folder))
+    except Exception as error:  # of no class of its own
+        raise EngineError(f"Parsl could not be started: {error}") from error
     app = PythonApp(run_replica, data_flow_kernel=kernel)
 
     class Parsl:
@@ -75,10 +86,9 @@ def parsl_engine(executor: ExecutorSpec, *, folder: Path, workers: int) -> Itera
 
         def check(self) -> None:
             if pool.bad_state_is_set:
-                raise EngineError(f"no worker can be started: {pool.executor_exception}")
-            if (
-                pool.interchange_proc is None or pool.interchange_proc.poll() is not None
-            ):  # Parsl would wait for its results for ever
+                last = re.split(r"Error \d+:\n", str(pool.executor_exception))[-1]
+                raise EngineError(f"no worker can be started: {last.strip()}")
+            if not pool.has_interchange():  # Parsl would wait for its results for ever
                 raise EngineError("Parsl's interchange was ended")
 
     try:
@@ -87,15 +97,38 @@ def parsl_engine(executor: ExecutorSpec, *, folder: Path, workers: int) -> Itera
         kernel.cleanup()
 
 
+def is_loss(error: BaseException) -> bool:
+    """Whether a replica did not come back because its worker, or the node of it, is gone."""
+    from parsl.executors.high_throughput.errors import ManagerLost, WorkerLost
+
+    return isinstance(error, ManagerLost | WorkerLost)
+
+
 def workers_of(executor: ExecutorSpec, asked: int | None = None) -> int:
-    """Replicas at a time on a node: what is asked, else the study's, else by GPUs, else by cores."""
-    if asked or executor.workers:
-        return asked or executor.workers or 1
-    gpus = executor.slurm.gpus_per_node if executor.slurm else len(executor.gpus)
-    return gpus * executor.replicas_per_gpu or len(os.sched_getaffinity(0))
+    """Replicas at a time on a node: what is asked, else the study's, else by GPUs, else by cores.
+
+    Raises
+    ------
+    EnsembleError
+        If they are more than the GPUs take.
+    """
+    most = executor.n_gpus * executor.replicas_per_gpu
+    workers = asked or executor.workers or most or len(os.sched_getaffinity(0))
+    if most and workers > most:
+        raise EnsembleError(too_many_workers(workers, executor.n_gpus, executor.replicas_per_gpu))
+    return workers
 
 
-def _config(pool: HighThroughputExecutor, *, folder: Path) -> Config:
+def job_prologue(slurm: SlurmSpec) -> str:
+    """What a job does first: say when it ends, which Slurm itself does since 23.02 only, then the study's own lines."""
+    return (
+        "export SLURM_JOB_START_TIME=${SLURM_JOB_START_TIME:-$(date +%s)}\n"
+        f"export SLURM_JOB_END_TIME=${{SLURM_JOB_END_TIME:-$((SLURM_JOB_START_TIME + {60 * slurm.minutes}))}}\n"
+        f"{slurm.prologue.rstrip()}"
+    )
+
+
+def _config(pool: Pool, *, folder: Path) -> Config:
     from parsl.config import Config
 
     return Config(
@@ -110,26 +143,29 @@ def _config(pool: HighThroughputExecutor, *, folder: Path) -> Config:
     )
 
 
-def _pool(executor: ExecutorSpec, *, workers: int) -> HighThroughputExecutor:
-    from parsl.executors import HighThroughputExecutor
+def _pool(executor: ExecutorSpec, *, workers: int) -> Pool:
     from parsl.executors.high_throughput.executor import DEFAULT_LAUNCH_CMD
     from parsl.jobs.error_handlers import windowed_error_handler
 
+    from lpsmd.ensemble.pool import Pool
+
     command = f"exec {shlex.quote(sys.executable)} -m parsl.executors.high_throughput.process_worker_pool"
-    return HighThroughputExecutor(
+    pool = Pool(
         label="replicas",
-        address=None if executor.slurm else "127.0.0.1",
+        address="127.0.0.1",
         max_workers_per_node=workers,
         cores_per_worker=1e-6,  # the number of workers is ours to choose
-        available_accelerators=_accelerators(executor),
         heartbeat_period=_HEARTBEAT_S,
         heartbeat_threshold=_LOST_AFTER_S,
         launch_cmd=DEFAULT_LAUNCH_CMD.replace("process_worker_pool.py", command),
         interchange_launch_cmd=_interchange(),
-        provider=_provider(executor),
+        provider=_provider(executor, workers=workers),
         # Parsl's default gives all tasks up with the first job that ends before its workers are there.
         block_error_handler=functools.partial(windowed_error_handler, threshold=_FAILED_BLOCKS),
     )
+    if executor.slurm is not None:
+        pool.listen_everywhere()
+    return pool
 
 
 def _interchange() -> list[str]:
@@ -140,13 +176,7 @@ def _interchange() -> list[str]:
     return command
 
 
-def _accelerators(executor: ExecutorSpec) -> list[str]:
-    """A device for each worker; Parsl sets CUDA_VISIBLE_DEVICES by it."""
-    gpus = list(map(str, range(executor.slurm.gpus_per_node))) if executor.slurm else list(executor.gpus)
-    return [gpu for gpu in gpus for _ in range(executor.replicas_per_gpu)]
-
-
-def _provider(executor: ExecutorSpec) -> Any:
+def _provider(executor: ExecutorSpec, *, workers: int) -> Any:
     from parsl.launchers import SimpleLauncher
     from parsl.providers import LocalProvider, SlurmProvider
 
@@ -164,13 +194,14 @@ def _provider(executor: ExecutorSpec) -> Any:
     return QuickSlurmProvider(
         partition=slurm.partition,
         account=slurm.account,
-        walltime=slurm.walltime,
+        walltime=f"00:{slurm.minutes}:00",  # Parsl leaves seconds out: half a minute would be none, which is no limit
         nodes_per_block=1,
+        cores_per_node=workers,
         gpus_per_node=slurm.gpus_per_node or None,
-        init_blocks=slurm.nodes,
+        init_blocks=0,  # no more jobs than replicas need
         max_blocks=slurm.nodes,
         exclusive=False,
         launcher=SimpleLauncher(),
-        worker_init=slurm.prologue,
+        worker_init=job_prologue(slurm),
         scheduler_options="\n".join(f"#SBATCH {option}" for option in slurm.options),
     )

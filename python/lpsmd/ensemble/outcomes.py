@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 from lpsmd.ensemble.claim import read_plan, refuse_another
 from lpsmd.ensemble.failures import Failure
-from lpsmd.ensemble.records import ReplicaStatus, Thermo, read_status
+from lpsmd.ensemble.records import EMPTY, DamagedRecordError, ReplicaStatus, Thermo, read_status
 from lpsmd.ensemble.replicas import Plan, Replica
 from lpsmd.study import Condition, Study
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,8 +78,13 @@ class Ensemble:
 
 
 def outcome_of(plan: Plan, replica: Replica) -> ReplicaOutcome:
-    """How a replica stands at this moment."""
-    return ReplicaOutcome(plan=plan, replica=replica, status=read_status(replica.directory).intact(replica.directory))
+    """How a replica stands at this moment; as not begun where its record is damaged: whoever runs it keeps that."""
+    try:
+        status = read_status(replica.directory).intact(replica.directory)
+    except DamagedRecordError as error:
+        _log.warning("warning: %s; this replica is to be made again", error)
+        status = EMPTY
+    return ReplicaOutcome(plan=plan, replica=replica, status=status)
 
 
 def outcomes_of(plan: Plan, condition: Condition, count: int) -> list[ReplicaOutcome]:

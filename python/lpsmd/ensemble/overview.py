@@ -92,6 +92,11 @@ class StudyStatus:
         """Replicas that are not tried again."""
         return sum(sum(entry.failed.values()) for entry in self.conditions)
 
+    @property
+    def all_ended(self) -> bool:
+        """Whether none is left to run by now; a driver that runs may want more."""
+        return self.complete + self.failed >= self.replicas
+
     def to_dict(self) -> dict[str, Any]:
         """As JSON-ready values, units in the names."""
         return {

@@ -3,31 +3,37 @@
 from __future__ import annotations
 
 import heapq
+import logging
+import os
 import tempfile
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import wait
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from lpsmd.ensemble.claim import check_before, check_claim, claim, free_bytes
 from lpsmd.ensemble.driver import task_of
-from lpsmd.ensemble.engine import workers_of
+from lpsmd.ensemble.engine import Engine, EngineError, parsl_engine, workers_of
 from lpsmd.ensemble.files import EnsembleError, read_text
+from lpsmd.ensemble.outcomes import begun, outcomes_of
 from lpsmd.ensemble.product import last_run
 from lpsmd.ensemble.records import ChunkRecord, read_status
 from lpsmd.ensemble.replicas import Replica
-from lpsmd.ensemble.worker import run_replica
+from lpsmd.ensemble.worker import ReplicaTask
 from lpsmd.progress import duration
-from lpsmd.study import Condition, Dynamics, Study
+from lpsmd.study import Condition, Dynamics, ModelSpec, StructureFile, Study
+
+_log = logging.getLogger(__name__)
 
 _PROBE_FRAMES = 3
 _MIN_PROBE_STEPS = 20
+_TICK_S = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class ConditionEstimate:
-    """One model at one temperature: what a step, a chunk, a replica and all of its replicas take.
+    """One model at one temperature: what a step, a chunk, a replica and all replicas that are left take.
 
     `start_s` is what LAMMPS takes for each chunk beside its steps; `disk_bytes` are those of the replicas' folders.
     """
@@ -44,14 +50,16 @@ class ConditionEstimate:
 
 @dataclass(frozen=True, kw_only=True)
 class StudyEstimate:
-    """A whole study. With a target, of as many replicas as it may come to at the most.
+    """What is left of a study: replicas that are not complete, each counted as a whole.
 
-    `wall_s` is that of replicas which start in the order of their numbers, as soon as there is room.
+    With a target these are as many as it may come to at the most. `wall_s` is that of replicas which start in the
+    order of their numbers, as soon as there is room.
     """
 
     study: str
     output: str
     conditions: tuple[ConditionEstimate, ...]
+    complete: int
     atoms: int
     chunks: int
     workers: int
@@ -69,9 +77,13 @@ class StudyEstimate:
         """A table with its sums."""
         most = "at most " if self.at_most else ""
         n = sum(entry.replicas for entry in self.conditions)
+        if not n:
+            return f"{self.study}: all {self.complete} replicas in {self.output} are complete, none is left to run"
         lines = [
             f"{self.study}: {most}{n} replicas of {self.atoms} atoms in {self.output}, {self.chunks} chunks each, "
-            f"{self.workers} at a time" + (f" on each of {self.nodes} nodes" if self.nodes > 1 else ""),
+            f"{self.workers} at a time"
+            + (f" on each of {self.nodes} nodes" if self.nodes > 1 else "")
+            + (f"; {self.complete} more are complete" if self.complete else ""),
             f"{'condition':28s} {'replicas':>8s} {'ms/step':>8s} {'a chunk':>9s} {'core-hours':>10s} {'disk':>9s}",
         ]
         lines += [
@@ -89,9 +101,10 @@ class StudyEstimate:
 
 
 def probe_study(study: Study, output: Path, *, workers: int | None = None) -> StudyEstimate:
-    """Run some steps of every model in a temporary folder, and multiply.
+    """Run some steps of every model that has replicas left in a temporary folder, and multiply.
 
-    The probe runs on this machine, also for a study that goes to Slurm: nodes of another kind differ.
+    A model is probed at the hottest of its temperatures; what a step takes hardly depends on it. The probe runs on this
+    machine, also for a study that goes to Slurm: nodes of another kind differ.
 
     Parameters
     ----------
@@ -108,15 +121,25 @@ def probe_study(study: Study, output: Path, *, workers: int | None = None) -> St
         If the study cannot run; if a probe fails, with LAMMPS' words.
     """
     check_before(study, output)
-    check_claim(study, output)
+    plan = check_claim(study, output)
+    own = output / plan.structures[0].data_file
+    if isinstance(study.structure, StructureFile) and own.is_file():  # the one that it was made from may be gone
+        study = replace(study, structure=replace(study.structure, file=own))
     at_a_time = workers_of(study.executor, workers)
     nodes = study.executor.slurm.nodes if study.executor.slurm else 1
-    found = [_estimate(study, condition, at_a_time) for condition in study.conditions]
+    complete = {
+        condition: sum(outcome.complete for outcome in outcomes_of(plan, condition, begun(plan, condition)))
+        for condition in study.conditions
+    }
+    left = {condition: study.ensemble.replicas - n for condition, n in complete.items()}
+    probes = _probes(study, [condition for condition, n in left.items() if n], at_a_time)
+    found = [_estimate(study.dynamics, condition, n, probes[condition.model]) for condition, n in left.items() if n]
     return StudyEstimate(
         study=study.name,
         output=str(output),
         conditions=tuple(found),
-        atoms=len(study.structure.build(0).types),
+        complete=sum(complete.values()),
+        atoms=plan.structures[0].atoms,
         chunks=study.dynamics.n_chunks + 1,
         workers=at_a_time,
         nodes=nodes,
@@ -130,47 +153,84 @@ def probe_study(study: Study, output: Path, *, workers: int | None = None) -> St
 def _wall_s(conditions: Sequence[ConditionEstimate], *, slots: int) -> float:
     """Until the last replica ends: one replica needs its time, however many slots there are."""
     order = [
-        entry for index in range(max(e.replicas for e in conditions)) for entry in conditions if index < entry.replicas
+        entry
+        for index in range(max((e.replicas for e in conditions), default=0))
+        for entry in conditions
+        if index < entry.replicas
     ]
     ends = [0.0] * min(slots, len(order))
     for entry in order:
         heapq.heapreplace(ends, ends[0] + entry.replica_s)
-    return max(ends)
+    return max(ends, default=0.0)
 
 
-def _estimate(study: Study, condition: Condition, at_a_time: int) -> ConditionEstimate:
-    dynamics = study.dynamics
-    chunks, n_bytes = _probe(study, condition, at_a_time)
-    production = [chunk[1] for chunk in chunks]
-    ms_per_step = max(chunk.thermo.ms_per_step for chunk in production)
-    start_s = max(chunk.wall_s - chunk.steps * chunk.thermo.ms_per_step / 1000.0 for chunk in production)
+def _estimate(dynamics: Dynamics, condition: Condition, n: int, probe: _Probe) -> ConditionEstimate:
     n_chunks = dynamics.n_chunks + 1
-    replica_s = dynamics.total_steps * ms_per_step / 1000.0 + n_chunks * start_s
+    replica_s = dynamics.total_steps * probe.ms_per_step / 1000.0 + n_chunks * probe.start_s
     return ConditionEstimate(
         name=condition.name,
-        replicas=study.ensemble.replicas,
-        ms_per_step=ms_per_step,
-        start_s=start_s,
-        chunk_s=start_s + dynamics.chunk_steps * ms_per_step / 1000.0,
+        replicas=n,
+        ms_per_step=probe.ms_per_step,
+        start_s=probe.start_s,
+        chunk_s=probe.start_s + dynamics.chunk_steps * probe.ms_per_step / 1000.0,
         replica_s=replica_s,
-        core_hours=study.ensemble.replicas * replica_s / 3600.0,
-        disk_bytes=study.ensemble.replicas * n_bytes,
+        core_hours=n * replica_s / 3600.0,
+        disk_bytes=n * probe.replica_bytes,
     )
 
 
-def _probe(study: Study, condition: Condition, at_a_time: int) -> tuple[Sequence[dict[int, ChunkRecord]], int]:
-    """Chunks 0 and 1 of some replicas, cut short, run side by side as they would be; and the bytes of a whole one."""
-    short = replace(study, dynamics=_short(study.dynamics), models=(condition.model,))
+@dataclass(frozen=True, kw_only=True)
+class _Probe:
+    """What a step and the start of a chunk take, and the size of a whole replica."""
+
+    ms_per_step: float
+    start_s: float
+    replica_bytes: int
+
+
+def _probes(study: Study, conditions: Sequence[Condition], at_a_time: int) -> dict[ModelSpec, _Probe]:
+    """A probe of each model, in workers as those that would run it."""
+    hottest = {c.model: c for c in sorted(conditions, key=lambda condition: condition.temperature_K)}
+    here = replace(study.executor, slurm=None)
+    if study.executor.slurm is not None:  # a machine where jobs are sent from is not a node of its own
+        at_a_time = min(at_a_time, len(os.sched_getaffinity(0)))
+    found: dict[ModelSpec, _Probe] = {}
+    if not hottest:
+        return found
     with tempfile.TemporaryDirectory(prefix="lpsmd-probe-") as folder:
-        plan = claim(short, Path(folder))
-        replicas = plan.replicas(condition, at_a_time)
-        with ThreadPoolExecutor(max_workers=at_a_time) as pool:
-            ends = list(pool.map(run_replica, [task_of(plan, replica) for replica in replicas]))
-        failures = [end.failure for end in ends if end.failure is not None]
-        if failures:
-            raise EnsembleError(f"{condition.name}: the probe failed: {failures[0].kind}: {failures[0].reason}")
-        chunks = [dict(read_status(replica.directory).chunks) for replica in replicas]
-        return chunks, _whole_bytes(replicas[0], chunks[0][1], study.dynamics)
+        try:
+            with parsl_engine(here, folder=Path(folder, "parsl"), workers=at_a_time) as engine:
+                for model, condition in hottest.items():
+                    _log.info("probe %d of %d: %s", len(found) + 1, len(hottest), condition.name)
+                    found[model] = _probe(engine, study, condition, at_a_time, folder=Path(folder, model.label))
+        except EngineError as error:
+            raise EnsembleError(f"the probe failed: {error}") from error
+    return found
+
+
+def _probe(engine: Engine, study: Study, condition: Condition, at_a_time: int, *, folder: Path) -> _Probe:
+    """Chunks 0 and 1 of some replicas, cut short, run side by side as they would be."""
+    folder.mkdir()
+    plan = claim(replace(study, dynamics=_short(study.dynamics), models=(condition.model,)), folder)
+    replicas = plan.replicas(condition, at_a_time)
+    _run(engine, [task_of(plan, replica) for replica in replicas], name=condition.name)
+    chunks = [read_status(replica.directory).chunks[1] for replica in replicas]
+    return _Probe(
+        ms_per_step=max(chunk.thermo.ms_per_step for chunk in chunks),
+        start_s=max(chunk.wall_s - chunk.steps * chunk.thermo.ms_per_step / 1000.0 for chunk in chunks),
+        replica_bytes=_whole_bytes(replicas[0], chunks[0], study.dynamics),
+    )
+
+
+def _run(engine: Engine, tasks: Sequence[ReplicaTask], *, name: str) -> None:
+    futures = [engine.submit(task) for task in tasks]
+    while wait(futures, timeout=_TICK_S).not_done:
+        engine.check()
+    for future in futures:
+        if (error := future.exception()) is not None:
+            raise EnsembleError(f"{name}: the probe failed: its worker was lost: {error}")
+        if (failure := future.result().failure) is not None:
+            raise EnsembleError(f"{name}: the probe failed: {failure.kind}: {failure.reason}")
 
 
 def _whole_bytes(replica: Replica, record: ChunkRecord, dynamics: Dynamics) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 #: A temperature this many times the thermostat's is an explosion: 52 atoms fluctuate by a tenth of it.
 _EXPLODED = 3.0
+#: The last bytes of a restart file. LAMMPS does not notice that a disk took only a part of it.
+_RESTART_END = b"LammpS RestartT\0"
 
 
 class ProductError(LpsmdError):
@@ -69,9 +72,7 @@ def check_chunk(
         temperature_K=temperature_K,
         model_sha256=model_sha256,
     )
-    restart = folder / f"chunk.{chunk}.restart"
-    if not restart.is_file() or restart.stat().st_size == 0:
-        raise ProductError(FailureKind.PRODUCT, f"{restart}: found no restart file, the chunk did not end")
+    _check_restart(folder / f"chunk.{chunk}.restart")
     if chunk:
         dump = folder / f"chunk.{chunk}.dump.gz"
         trajectory = _check_dump(dump, chunk=chunk, dynamics=dynamics, n_atoms=n_atoms)
@@ -105,6 +106,15 @@ def _check_log(log: Path, *, chunk: int, dynamics: Dynamics, temperature_K: floa
             f"{log}: the model that ran is not the study's ({model_sha256[:12]}): its file was changed; put it back",
         )
     return _averages(run)
+
+
+def _check_restart(path: Path) -> None:
+    if not path.is_file():
+        raise ProductError(FailureKind.PRODUCT, f"{path}: found no restart file, the chunk did not end")
+    with path.open("rb") as stream:
+        stream.seek(-min(len(_RESTART_END), path.stat().st_size), os.SEEK_END)
+        if stream.read() != _RESTART_END:
+            raise ProductError(FailureKind.PRODUCT, f"{path}: found no end of the restart file, it was cut")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,7 @@ from typing import Any
 
 from lpsmd.ensemble.failures import Failure, FailureKind
 from lpsmd.ensemble.files import EnsembleError, read_json, write_json
-from lpsmd.study import Dynamics
+from lpsmd.study import Dynamics, file_sha256
 
 STATUS_NAME = "status.json"
 
@@ -119,6 +119,18 @@ class ReplicaStatus:
             }
         )
 
+    def damaged(self, folder: Path) -> dict[int, list[Path]]:
+        """By chunk, the files whose content is not what was recorded. Reads all of them."""
+        found = {
+            number: [folder / name for name, file in record.files.items() if not _is_whole(folder / name, file)]
+            for number, record in self.chunks.items()
+        }
+        return {number: files for number, files in found.items() if files}
+
+
+class DamagedRecordError(EnsembleError):
+    """A record that makes no sense: it was written whole, so the file system has changed it."""
+
 
 EMPTY = ReplicaStatus(chunks={}, failures=())
 
@@ -128,25 +140,27 @@ def read_status(folder: Path) -> ReplicaStatus:
 
     Raises
     ------
+    DamagedRecordError
+        If the record makes no sense.
     EnsembleError
-        If the record is damaged.
+        If it cannot be read, and may be whole.
     """
     path = folder / STATUS_NAME
     try:
         values = read_json(path)
-    except EnsembleError:
+    except EnsembleError as error:
         if not path.exists():
             return EMPTY
-        raise
+        if isinstance(error.__cause__, OSError):
+            raise
+        raise DamagedRecordError(f"{path}: found no record ({error.__cause__ or 'no JSON object'})") from error
     try:
         return ReplicaStatus(
             chunks={int(entry["chunk"]): _chunk(entry) for entry in values["chunks"]},
             failures=tuple(Failure(**{**entry, "kind": FailureKind(entry["kind"])}) for entry in values["failures"]),
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise EnsembleError(
-            f"{path}: found a record that makes no sense ({error!r}); remove its folder to run this replica again"
-        ) from error
+        raise DamagedRecordError(f"{path}: found a record that makes no sense ({error!r})") from error
 
 
 def write_status(folder: Path, status: ReplicaStatus) -> None:
@@ -166,6 +180,10 @@ def file_size(path: Path) -> int:
         return path.stat().st_size
     except FileNotFoundError:
         return -1
+
+
+def _is_whole(path: Path, record: FileRecord) -> bool:
+    return file_size(path) == record.bytes and file_sha256(path) == record.sha256
 
 
 def now() -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import logging
 import time
 from collections import deque
 from dataclasses import dataclass, field, replace
@@ -11,10 +12,13 @@ from typing import TYPE_CHECKING
 
 from lpsmd.ensemble.outcomes import ReplicaOutcome
 from lpsmd.ensemble.replicas import Plan
+from lpsmd.errors import LpsmdError
 from lpsmd.study import AnalysisSpec, Condition
 
 if TYPE_CHECKING:
     from lpsmd.analysis import Diffusion, DiffusionOptions, FrameworkCheck, Msd
+
+_log = logging.getLogger(__name__)
 
 #: Buffers of trajectories are larger than this, what is kept of them is smaller.
 _LARGE_BYTES = 262_144
@@ -23,12 +27,18 @@ _M_MMAP_THRESHOLD = -3  # malloc.h
 
 @dataclass
 class RunningDiffusion:
-    """The MSDs of the complete replicas of each condition, without what only a report needs."""
+    """The MSDs of the complete replicas of each condition, without what only a report needs.
+
+    What cannot be analysed stops no replica: it is told once for each condition, and the report in the end says more.
+    `damaged` are those of which a file was changed after it was written.
+    """
 
     plan: Plan
+    damaged: list[ReplicaOutcome] = field(default_factory=list)
     _waiting: deque[ReplicaOutcome] = field(default_factory=deque)
     _found: dict[Condition, dict[int, tuple[Msd, FrameworkCheck | None]]] = field(default_factory=dict)
     _last: dict[Condition, tuple[int, Diffusion | None]] = field(default_factory=dict)
+    _warned: set[Condition] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         give_buffers_back()
@@ -48,7 +58,7 @@ class RunningDiffusion:
         found = self._found.get(condition, {})
         count, known = self._last.get(condition, (0, None))
         if len(found) != count:
-            known = self._diffusion(found)
+            known = self._diffusion(condition, found)
             self._last[condition] = (len(found), known)
         return known
 
@@ -64,33 +74,49 @@ class RunningDiffusion:
         from lpsmd.analysis import analyse_replica
 
         study = self.plan.study
-        msd, check, _ = analyse_replica(
-            outcome.dumps,
-            species=study.analysis.species,
-            timestep_fs=study.dynamics.timestep_fs,
-            drift=study.analysis.drift,
-            options=diffusion_options(study.analysis),
-            threads=1,
-        )
+        try:
+            msd, check, _ = analyse_replica(
+                outcome.dumps,
+                species=study.analysis.species,
+                timestep_fs=study.dynamics.timestep_fs,
+                drift=study.analysis.drift,
+                options=diffusion_options(study.analysis),
+                threads=1,
+            )
+        except LpsmdError as error:
+            if outcome.status.damaged(outcome.replica.directory):
+                self.damaged.append(outcome)
+            else:
+                self._warn(outcome.replica.condition, error)
+            return
         found = self._found.setdefault(outcome.replica.condition, {})
         like = next(iter(found.values()))[0] if found else None
         if check is not None:
             check = replace(check, msd=check.msd.curve(like))
         found[outcome.replica.index] = (msd.curve(like), check)
 
-    def _diffusion(self, found: dict[int, tuple[Msd, FrameworkCheck | None]]) -> Diffusion | None:
+    def _warn(self, condition: Condition, error: LpsmdError) -> None:
+        if condition not in self._warned:
+            _log.warning("warning: %s: no running D: %s", condition.name, error)
+        self._warned.add(condition)
+
+    def _diffusion(self, condition: Condition, found: dict[int, tuple[Msd, FrameworkCheck | None]]) -> Diffusion | None:
         from lpsmd.analysis import diffusion_coefficient
 
         if len(found) < 2:
             return None
         order = sorted(found)
         checks = [check for _, check in (found[index] for index in order) if check is not None]
-        return diffusion_coefficient(
-            [found[index][0] for index in order],
-            diffusion_options(self.plan.study.analysis),
-            frameworks=checks if len(checks) == len(order) else None,
-            structures=[self.plan.study.structure_of(index) for index in order],
-        )
+        try:
+            return diffusion_coefficient(
+                [found[index][0] for index in order],
+                diffusion_options(self.plan.study.analysis),
+                frameworks=checks if len(checks) == len(order) else None,
+                structures=[self.plan.study.structure_of(index) for index in order],
+            )
+        except LpsmdError as error:
+            self._warn(condition, error)
+            return None
 
 
 def give_buffers_back() -> None:

@@ -8,13 +8,15 @@ from pathlib import Path
 
 from lpsmd.ensemble.claim import check_before, claim
 from lpsmd.ensemble.driver import only_driver
-from lpsmd.ensemble.engine import workers_of
+from lpsmd.ensemble.engine import job_prologue, workers_of
 from lpsmd.ensemble.files import EnsembleError, write_atomically
 from lpsmd.study import SlurmSpec, Study
 
 SCRIPT_NAME = "replicas.sbatch"
 #: What `lpsmd work` ends with when its job has no time left for another chunk (EX_TEMPFAIL).
 TRY_AGAIN = 75
+#: Slurm takes arrays of 1001 jobs at the most, unless a site says otherwise (MaxArraySize).
+_MOST_SHARES = 1000
 
 
 def write_slurm_script(study: Study, output: Path) -> Path:
@@ -34,7 +36,10 @@ def write_slurm_script(study: Study, output: Path) -> Path:
     """
     slurm = study.executor.slurm
     if slurm is None:
-        raise EnsembleError("found no [executor.slurm] in the study, its walltime is needed: see `lpsmd init --help`")
+        raise EnsembleError(
+            f"{study.name}: found no [executor.slurm] in the study, needed one with a walltime; "
+            "`lpsmd init - --protocol reference` shows it"
+        )
     if study.ensemble.target_relative_error is not None:
         raise EnsembleError(
             "[ensemble]: target_relative_error: someone must look at the error while replicas run: give `replicas` "
@@ -52,12 +57,12 @@ def write_slurm_script(study: Study, output: Path) -> Path:
 def _script(study: Study, slurm: SlurmSpec, output: Path) -> str:
     workers = workers_of(study.executor)
     replicas = study.ensemble.replicas * len(study.conditions)
-    shares = max(1, -(-replicas // workers))
+    shares = min(_MOST_SHARES, -(-replicas // workers))
     asked = {
         "job-name": study.name,
         "partition": slurm.partition,
         "account": slurm.account,
-        "time": slurm.walltime,
+        "time": str(slurm.minutes),
         "nodes": "1",
         "ntasks": "1",
         "cpus-per-task": str(workers),
@@ -74,7 +79,7 @@ def _script(study: Study, slurm: SlurmSpec, output: Path) -> str:
         "",
         f"# {replicas} replicas in {shares} shares, {workers} at a time in each. A share that has no time for another",
         "# chunk goes back into the queue; all of it may be submitted again at any time, and does what is missing.",
-        slurm.prologue.rstrip(),
+        job_prologue(slurm),
         f"{command} --share $SLURM_ARRAY_TASK_ID/{shares}",
         "code=$?",
         f'[ $code -eq {TRY_AGAIN} ] && scontrol requeue "${{SLURM_ARRAY_JOB_ID}}_$SLURM_ARRAY_TASK_ID"',

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from lpsmd.ensemble.failures import FailureKind
 from lpsmd.ensemble.outcomes import ReplicaOutcome, begun, outcome_of, outcomes_of
 from lpsmd.ensemble.records import EMPTY
 from lpsmd.ensemble.replicas import Plan, Replica
@@ -13,7 +15,9 @@ from lpsmd.ensemble.running import RunningDiffusion
 from lpsmd.study import Condition
 
 if TYPE_CHECKING:
-    from lpsmd.analysis.stopping import StoppingRule
+    from lpsmd.analysis.stopping import Decision, StoppingRule
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,16 +37,24 @@ class Waves:
     diffusion: RunningDiffusion
     by_condition: dict[Condition, dict[int, ReplicaOutcome]] = field(init=False)
     decisions: dict[Condition, str] = field(default_factory=dict)
-    chunks_when_asked: dict[Replica, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.by_condition = {
             condition: {o.replica.index: o for o in outcomes_of(self.plan, condition, begun(self.plan, condition))}
             for condition in self.plan.study.conditions
         }
+        if self.none_has_begun:  # what LAMMPS refused to begin may have been mended
+            for found in self.by_condition.values():
+                refused = [o for o in found.values() if o.failure and o.failure.kind is FailureKind.LAMMPS]
+                found.update({o.replica.index: replace(o, status=EMPTY) for o in refused})
         for outcome in self.outcomes():
             if outcome.complete:
                 self.diffusion.add(outcome)
+
+    @property
+    def none_has_begun(self) -> bool:
+        """Whether no replica of the study has a whole chunk."""
+        return not any(outcome.status.chunks for outcome in self.outcomes())
 
     def outcomes(self) -> tuple[ReplicaOutcome, ...]:
         """All replicas as they were last seen."""
@@ -54,10 +66,9 @@ class Waves:
 
     def look_at_running(self) -> None:
         """See the records anew of the replicas in which something may have happened."""
-        for found in self.by_condition.values():
-            for index, outcome in found.items():
-                if not _has_ended(outcome) and outcome.replica.lock.exists():
-                    found[index] = outcome_of(self.plan, outcome.replica)
+        for outcome in self.outcomes():
+            if not _has_ended(outcome) and outcome.replica.lock.exists():
+                self._see(outcome_of(self.plan, outcome.replica))
 
     def todo(self) -> Iterator[Replica]:
         """What is to be run now: replica by replica and not model by model, so that every model has some early."""
@@ -66,46 +77,84 @@ class Waves:
             wanted += self._next_wave(condition).replicas
         yield from sorted(wanted, key=lambda replica: replica.index)
 
-    def has_moved(self, replica: Replica) -> bool:
-        """Whether a replica has finished a chunk since it was last asked about."""
-        chunks = len(outcome_of(self.plan, replica).status.chunks)
-        before = self.chunks_when_asked.get(replica, 0)
-        self.chunks_when_asked[replica] = chunks
-        return chunks > before
+    def read_all(self) -> bool:
+        """Read all complete replicas; whether some had a file that was changed, and so are to do again."""
+        for condition in self.by_condition:
+            self.diffusion.of_all(condition)
+        return bool([replica for condition in self.by_condition for replica in self._to_do_again(condition)])
 
-    def ended(self, outcome: ReplicaOutcome) -> list[WaveDecision]:
-        """Take note of a replica that has ended; the decision if it was the last of its condition."""
-        replica = outcome.replica
-        self.by_condition[replica.condition][replica.index] = outcome
-        if outcome.complete:
+    def ended(self, outcome: ReplicaOutcome) -> WaveDecision:
+        """Take note of a replica that has ended; what was decided if it was the last of its condition."""
+        self._see(outcome)
+        return self._next_wave(outcome.replica.condition)
+
+    def _see(self, outcome: ReplicaOutcome) -> None:
+        found, index = self.by_condition[outcome.replica.condition], outcome.replica.index
+        if outcome.complete and not found[index].complete:
             self.diffusion.add(outcome)
-        decision = self._next_wave(replica.condition)
-        return [decision] if decision.text else []
+        found[index] = outcome
+
+    def _to_do_again(self, condition: Condition) -> list[Replica]:
+        """Complete replicas of which a changed file was found when they were read: complete no more."""
+        found = [outcome for outcome in self.diffusion.damaged if outcome.replica.condition == condition]
+        for outcome in found:
+            self.diffusion.damaged.remove(outcome)
+            replica, bad = outcome.replica, outcome.status.damaged(outcome.replica.directory)
+            names = ", ".join(file.name for files in bad.values() for file in files)
+            _log.warning("warning: %s: found %s changed after it was written; made again", replica.directory, names)
+            status = outcome.status.without_chunks(set(bad))
+            self.by_condition[condition][replica.index] = replace(outcome, status=status)
+        return [outcome.replica for outcome in found]
 
     def _next_wave(self, condition: Condition) -> WaveDecision:
         """Where all replicas of a condition have ended and the study has a target: what the error says."""
-        found = self.by_condition[condition]
+        found = list(self.by_condition[condition].values())
         rule = stopping_rule(self.plan)
-        if rule is None or not all(_has_ended(outcome) for outcome in found.values()):
+        if rule is None or not all(_has_ended(outcome) for outcome in found):
             return WaveDecision(condition=condition, text="", replicas=())
+        diffusion = self.diffusion.of_all(condition)
+        if again := self._to_do_again(condition):
+            return WaveDecision(condition=condition, text="", replicas=tuple(again))
         from lpsmd.analysis.stopping import Action, decide
 
-        n_complete = sum(outcome.complete for outcome in found.values())
+        complete = [outcome for outcome in found if outcome.complete]
         decision = decide(
-            self.diffusion.of_all(condition),
+            diffusion,
             rule,
-            n_complete=n_complete,
+            n_complete=len(complete),
             n_structures=self.plan.study.structure.count,
         )
-        self.decisions[condition] = decision.text
-        wanted = 0
+        more: tuple[Replica, ...] = ()
+        text = decision.text + self._cost(decision, complete)
         if decision.action is Action.MORE_REPLICAS:
             # In the place of each that failed, another one is tried.
-            wanted = min(rule.maximum_replicas, decision.n_replicas + len(found) - n_complete)
-        more = tuple(self.plan.replica(condition, index) for index in range(len(found), wanted))
+            n_failed = len(found) - len(complete)
+            more = self._begin(condition, len(found), min(rule.maximum_replicas, decision.n_replicas + n_failed))
+            if not more:
+                text += f"; but all {rule.maximum_replicas} that there may be were tried, and {n_failed} of them failed"
+        self.decisions[condition] = text
+        return WaveDecision(condition=condition, text=text, replicas=more)
+
+    def _begin(self, condition: Condition, first: int, end: int) -> tuple[Replica, ...]:
+        """Replicas of a new wave. The folder of the last one tells a later driver how many were decided on."""
+        more = tuple(self.plan.replica(condition, index) for index in range(first, end))
+        if more:
+            more[-1].directory.mkdir(parents=True, exist_ok=True)
         for replica in more:
-            found[replica.index] = ReplicaOutcome(plan=self.plan, replica=replica, status=EMPTY)
-        return WaveDecision(condition=condition, text=decision.text, replicas=more)
+            outcome = ReplicaOutcome(plan=self.plan, replica=replica, status=EMPTY)
+            self.by_condition[condition][replica.index] = outcome
+        return more
+
+    def _cost(self, decision: Decision, complete: Sequence[ReplicaOutcome]) -> str:
+        """What the replicas that are predicted take, by those that there are."""
+        if not complete or not decision.goes_on or decision.predicted_replicas is None:
+            return ""
+        left = decision.predicted_replicas - len(complete)
+        hours = left * sum(outcome.status.wall_s for outcome in complete) / len(complete) / 3600.0
+        executor = self.plan.study.executor
+        if executor.n_gpus:
+            return f", {hours / executor.replicas_per_gpu:.2g} GPU-hours more"
+        return f", {hours:.2g} core-hours more"
 
 
 def stopping_rule(plan: Plan) -> StoppingRule | None:

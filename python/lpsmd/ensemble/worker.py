@@ -16,6 +16,8 @@ import shutil
 import signal
 import subprocess
 import time
+import traceback
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -29,6 +31,7 @@ from lpsmd.ensemble.records import (
     EMPTY,
     STATUS_NAME,
     ChunkRecord,
+    DamagedRecordError,
     FileRecord,
     ReplicaStatus,
     Thermo,
@@ -49,6 +52,9 @@ REPLICA_RECORD = "replica.json"
 _CHECKED = ("restart", "dump.gz")
 _KEPT = (*_CHECKED, "log", "in")
 _FULL_BYTES = 16384
+_AROUND_S = 15.0
+#: A chunk is stopped so long before its job ends, to leave all in order: Slurm may count from somewhat earlier.
+_HAND_OVER_S = 60.0
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
@@ -64,7 +70,11 @@ class ReplicaState(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class ReplicaTask:
-    """Everything that a worker needs to know, as plain values that travel between machines."""
+    """Everything that a worker needs to know, as plain values that travel between machines.
+
+    `gpus` are those that the workers of this machine share; () where the environment tells, as Slurm does.
+    `lost` says how the worker came to its end that had this replica before, None if none was lost.
+    """
 
     replica: Replica
     dynamics: Dynamics
@@ -74,10 +84,13 @@ class ReplicaTask:
     data_file: Path
     data_sha256: str
     input_file: Path
+    input_sha256: str
     chunk_seeds: tuple[int, ...]
     retries: int
     stop_on_broken_framework: bool
     lmp: str | None
+    gpus: tuple[str, ...]
+    lost: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,15 +127,24 @@ def run_replica(task: ReplicaTask) -> ReplicaEnd:
     except ChunkError as error:
         return ReplicaEnd(state=ReplicaState.FAILED, failure=error.failure)
     except OSError as error:
-        return ReplicaEnd(state=ReplicaState.FAILED, failure=storage_failure(error))
+        return ReplicaEnd(state=ReplicaState.FAILED, failure=storage_failure(error, folder))
+    except Exception as error:  # every other replica would meet it too
+        return ReplicaEnd(
+            state=ReplicaState.FAILED,
+            failure=_failure(FailureKind.INTERNAL, f"{type(error).__name__}: {error}", said=traceback.format_exc()),
+        )
     return ReplicaEnd(state=ReplicaState.COMPLETE)
 
 
-def storage_failure(error: OSError) -> Failure:
+def storage_failure(error: OSError, folder: Path) -> Failure:
     """What it means that the file system takes no files."""
-    found = classify(said=str(error), exit_code=0)
-    kind = found[0] if found and found[0] is FailureKind.DISK else FailureKind.STORAGE
-    return Failure(chunk=-1, kind=kind, reason=str(error), tail="", kept="", host=host(), time=now())
+    kind = FailureKind.DISK if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else FailureKind.STORAGE
+    reason = f"{error.filename or folder}: {error.strerror or error}"
+    return _failure(kind, reason)
+
+
+def _failure(kind: FailureKind, reason: str, *, chunk: int = -1, said: str = "", kept: str = "") -> Failure:
+    return Failure(chunk=chunk, kind=kind, reason=reason, tail=tail_of(said), kept=kept, host=host(), time=now())
 
 
 class _Paused(Exception):  # noqa: N818 (not an error)
@@ -146,6 +168,7 @@ class _Runner:
         """Chunk after chunk until none is missing."""
         dynamics = self.task.dynamics
         self._forget_damaged_chunks()
+        self._note_lost_worker()
         while (chunk := self.status.next_chunk(dynamics)) is not None:
             if chunk and self._forget_if_restart_is_damaged(chunk - 1):
                 continue
@@ -159,29 +182,41 @@ class _Runner:
                 if final is not None or error.failure.kind.stops_study:
                     raise
 
+    def _note_lost_worker(self) -> None:
+        """Only who holds the lock may write, so the next worker does it for the one that was lost."""
+        chunk = self.status.next_chunk(self.task.dynamics)
+        if self.task.lost is None or chunk is None:
+            return
+        failure = _failure(FailureKind.NODE, f"its worker was lost: {self.task.lost}", chunk=chunk)
+        self._save(self.status.with_failure(failure))
+        if self.status.final_failure(self.task.dynamics, retries=self.task.retries):
+            raise ChunkError(failure)
+
     # --- what is there ---
 
     def _read_status(self) -> ReplicaStatus:
         try:
             return read_status(self.folder)
-        except EnsembleError as error:
-            if isinstance(error.__cause__, OSError):  # it may be whole
-                raise error.__cause__ from error
-            # Written whole and renamed, so a file system did this. Chunks are made again, to the same bits.
+        except DamagedRecordError:  # chunks are made again, to the same bits
             self._set_aside([self.folder / STATUS_NAME])
             return EMPTY
+        except EnsembleError as error:  # it may be whole
+            raise error.__cause__ or error from None
 
     def _save(self, status: ReplicaStatus) -> None:
         write_status(self.folder, status)
         self.status = status
 
     def _forget_damaged_chunks(self) -> None:
-        """Make again what has another size than it was recorded with: a cut or missing file."""
+        """Make again what is not as it was recorded: a missing, cut or changed file."""
+        self._clear_running()
+        for chunk, files in self.status.damaged(self.folder).items():
+            self._forget({chunk}, files)
+
+    def _clear_running(self) -> None:
+        """A shared file system keeps what some process has open yet: such rests go out of the way."""
         shutil.rmtree(self.folder / RUNNING, ignore_errors=True)
-        for chunk, record in list(self.status.chunks.items()):
-            bad = [name for name, file in record.files.items() if file_size(self.folder / name) != file.bytes]
-            if bad:
-                self._forget({chunk}, [self.folder / name for name in bad])
+        self._set_aside([self.folder / RUNNING])
 
     def _forget_if_restart_is_damaged(self, chunk: int) -> bool:
         path = self.folder / f"chunk.{chunk}.restart"
@@ -209,14 +244,23 @@ class _Runner:
     def _run_chunk(self, chunk: int) -> None:
         self._check_lock()
         running = self.folder / RUNNING
-        shutil.rmtree(running, ignore_errors=True)
+        self._clear_running()
         self._check_model(chunk)
+        self._check_input(chunk)
         running.mkdir()
         script = running / f"chunk.{chunk}.in"
         script.write_text(self._input(chunk), encoding="utf-8")
         screen = running / f"chunk.{chunk}.out"
         started = time.monotonic()
-        code = self._lammps(chunk, script, screen)
+        try:
+            code = self._lammps(chunk, script, screen)
+        except subprocess.TimeoutExpired as late:
+            raise self._failed(
+                chunk,
+                FailureKind.KILLED,
+                f"its job ended after {late.timeout:.0f} s of the chunk; where that happens again and again, a longer "
+                "walltime is needed, or a study with a shorter chunk_ps",
+            ) from late
         wall_s = time.monotonic() - started
         self._check_lock()
         said = read_text(screen)
@@ -268,12 +312,26 @@ class _Runner:
                 "the file back, or give the new one a label of its own",
             )
 
+    def _check_input(self, chunk: int) -> None:
+        needed = [(self.task.input_file, self.task.input_sha256)]
+        if chunk == 0:  # later ones read a restart
+            needed.append((self.task.data_file, self.task.data_sha256))
+        for path, sha256 in needed:
+            found = file_sha256(path) if path.is_file() else "no file"
+            if found != sha256:
+                raise self._failed(
+                    chunk,
+                    FailureKind.INPUT,
+                    f"{path}: found {found[:12]}, the study began with {sha256[:12]}",
+                )
+
     def _lammps(self, chunk: int, script: Path, screen: Path) -> int:
         with screen.open("wb") as stream:
             child = self._start(chunk, script, stream)
             ended_well = False
             try:
-                code = child.wait()
+                job = _job()
+                code = child.wait(timeout=None if job is None else job.left_s)
                 ended_well = code == 0
             finally:
                 if not ended_well:
@@ -297,7 +355,7 @@ class _Runner:
             return subprocess.Popen(
                 [str(program.path), "-log", "none", "-nocite", "-in", script.name],
                 cwd=script.parent,
-                env={**program.environment, **self.lock.environment},
+                env={**program.environment, **_own_gpu(self.task.gpus), **self.lock.environment},
                 stdin=subprocess.DEVNULL,
                 stdout=stream,
                 stderr=subprocess.STDOUT,
@@ -360,27 +418,51 @@ class _Runner:
         kept = ""
         running = self.folder / RUNNING
         if kind in (FailureKind.LAMMPS, FailureKind.PRODUCT) and _is_full(self.folder):
-            kind, reason = FailureKind.DISK, f"{self.folder}: No space left on device ({reason})"
+            kind = FailureKind.DISK
         if kind is FailureKind.DISK:  # what was written is of no use, and its room is needed
+            reason = f"{self.folder}: No space left on device ({reason})"
             shutil.rmtree(running, ignore_errors=True)
         if running.is_dir():
             with contextlib.suppress(OSError):
                 place = _fresh(self.folder, "failed")
                 running.rename(place / RUNNING)
                 kept = place.name
-        return ChunkError(
-            Failure(chunk=chunk, kind=kind, reason=reason, tail=tail_of(said), kept=kept, host=host(), time=now())
-        )
+                reason = reason.replace(str(running), str(place / RUNNING))
+        return ChunkError(_failure(kind, reason, chunk=chunk, said=said, kept=kept))
 
     def _expected_s(self) -> float:
-        """About how long the next chunk will take: as long as the longest until now."""
-        return max((record.wall_s for record in self.status.chunks.values()), default=0.0)
+        """At most how long the next chunk will take, by the longest until now; with what is around LAMMPS."""
+        return _AROUND_S + 1.2 * max((record.wall_s for record in self.status.chunks.values()), default=0.0)
+
+
+def _own_gpu(gpus: Sequence[str]) -> dict[str, str]:
+    """The GPU of this worker, in turn. Parsl's own pinning would number them anew, and take those of other jobs."""
+    gpus = gpus or [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
+    return {"CUDA_VISIBLE_DEVICES": gpus[int(os.environ.get("PARSL_WORKER_RANK", "0")) % len(gpus)]} if gpus else {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Job:
+    """The batch job that this is: all of its time, and what is left before it must hand over to the next."""
+
+    whole_s: float
+    left_s: float
+
+
+def _job() -> _Job | None:
+    """None where this is none, or nothing tells its end."""
+    start, end = (os.environ.get(f"SLURM_JOB_{what}_TIME", "") for what in ("START", "END"))
+    if not (start.isdigit() and end.isdigit()):
+        return None
+    whole_s = float(int(end) - int(start))
+    return _Job(whole_s=whole_s, left_s=int(end) - min(_HAND_OVER_S, whole_s / 10.0) - time.time())
 
 
 def _job_ends_before(seconds: float) -> bool:
-    """Whether the batch job that this is ends sooner, by what Slurm says of it."""
-    end = os.environ.get("SLURM_JOB_END_TIME", "")
-    return end.isdigit() and int(end) - time.time() < seconds
+    """Whether the batch job that this is ends sooner, and the next one would have more time for it."""
+    job = _job()
+    # While half of its time is left, a job tries in any case: else jobs that are too short would do nothing for ever.
+    return job is not None and job.left_s < min(seconds, job.whole_s / 2.0)
 
 
 def _fresh(folder: Path, name: str) -> Path:
