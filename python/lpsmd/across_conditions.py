@@ -50,6 +50,8 @@ class FunctionalComparison:
             "temperature_K": base.temperature_K,
             "base": base.model.functional,
             "other": self.other.model.functional,
+            "base_label": base.model.label,
+            "other_label": self.other.model.label,
             **asdict(self.found),
             "significant": self.found.significant,
         }

@@ -108,12 +108,13 @@ def run(study: str, output: Path | None, workers: int | None, analyse_only: bool
         with stoppable():
             _dry_run(parsed, folder, workers=workers, as_json=as_json)
         return
-    if analyse_only:
-        ensemble = read_ensemble(folder, parsed)
-    else:
-        with stoppable(folder), watching(messages) as watcher:
-            ensemble = run_ensemble(parsed, folder, workers=workers, watcher=watcher)
-    report = analyse_study(parsed, ensemble)
+    with stoppable(folder):
+        if analyse_only:
+            ensemble = read_ensemble(folder, parsed)
+        else:
+            with watching(messages) as watcher:
+                ensemble = run_ensemble(parsed, folder, workers=workers, watcher=watcher)
+        report = analyse_study(parsed, ensemble)
     # Before anything is written: the folder may be a copy that takes no files.
     if as_json:
         click.echo(json.dumps(results(report), indent=2))

@@ -23,7 +23,7 @@ from lpsmd.ensemble.files import EnsembleError
 from lpsmd.ensemble.locks import Held, hold
 from lpsmd.ensemble.outcomes import Ensemble, ReplicaOutcome, outcome_of
 from lpsmd.ensemble.overview import StudyStatus, survey, tell
-from lpsmd.ensemble.records import host
+from lpsmd.ensemble.records import ReplicaStatus, host
 from lpsmd.ensemble.replicas import INPUT_NAME, Plan, Replica
 from lpsmd.ensemble.running import RunningDiffusion
 from lpsmd.ensemble.waves import Waves
@@ -36,6 +36,7 @@ _TICK_S = 1.0
 _BUSY_AGAIN_S = 5.0
 _PAUSED_AGAIN_S = 60.0
 _HICCUP_S = 10.0
+_FAILURES_IN_A_ROW = 5
 _ENGINE_STARTS = 3
 #: Of a second, this much goes into reading complete replicas; the rest of the core is left to LAMMPS.
 _READ_S = 0.1
@@ -125,6 +126,11 @@ def run_share(output: Path, *, share: tuple[int, int], workers: int | None, watc
         As `run_ensemble`.
     """
     plan = read_plan(output)
+    if plan.study.ensemble.target_relative_error is not None:
+        raise EnsembleError(
+            f"{output}: the study has a target_relative_error, so someone must look at the error while replicas run: "
+            "use `lpsmd run`, or a study with a fixed number of `replicas`"
+        )
     executor = plan.study.executor
     workers = workers_of(executor, workers)
     waves = Waves(plan=plan, diffusion=RunningDiffusion(plan))
@@ -181,6 +187,8 @@ class _Driver:
     running: dict[Future[ReplicaEnd], Replica] = field(default_factory=dict)
     later: list[tuple[float, Replica]] = field(default_factory=list)
     lost: dict[Replica, str] = field(default_factory=dict)
+    lost_at: dict[Replica, tuple[ReplicaStatus, int]] = field(default_factory=dict)
+    failed_in_a_row: int = 0
     paused: list[Replica] = field(default_factory=list)
     hiccups: dict[Replica, int] = field(default_factory=dict)
     waited: set[Replica] = field(default_factory=set)
@@ -223,7 +231,8 @@ class _Driver:
                 self._submit(replica)
             if not self.running and self.later:
                 time.sleep(_TICK_S)
-            self.waves.diffusion.work(_READ_S)
+            if self.alone:  # of shares nobody looks at D
+                self.waves.diffusion.work(_READ_S)
             if time.monotonic() - self.told_at > _TELL_S:
                 self._tell()
 
@@ -257,6 +266,8 @@ class _Driver:
             self._wait(replica, _BUSY_AGAIN_S, end.holder)
         elif end.failure is not None and stops:
             self._wait(replica, _HICCUP_S, f"{end.failure.kind}: {end.failure.reason}")
+        elif end.failure is not None and outcome_of(self.plan, replica).failure is None:  # another node may do it
+            self._wait(replica, _BUSY_AGAIN_S, f"{end.failure.kind}: {end.failure.reason}")
         else:
             self._ended(replica)
 
@@ -274,9 +285,18 @@ class _Driver:
                 f"{replica.name}: {type(error).__name__}: {error}; nothing that was finished is lost; this should not "
                 "happen: please report it"
             ) from error
-        _log.warning("warning: %s: its worker was lost (%s), goes on from its last chunk", replica.name, error)
+        status = outcome_of(self.plan, replica).status
+        before, count = self.lost_at.get(replica, (None, 0))
+        count = count + 1 if status == before else 1
+        if count > self.plan.study.ensemble.retries + 1:
+            raise EnsembleError(
+                f"{replica.name}: {count} workers were lost before they could begin ({error}): see the logs in "
+                f"{self.plan.output / 'parsl'}; nothing that was finished is lost: mend it and run the same command "
+                "again"
+            ) from error
+        self.lost_at[replica] = (status, count)
         self.lost[replica] = str(error)
-        self._submit(replica)
+        self._wait(replica, _TICK_S, f"its worker was lost ({error}); it goes on from its last chunk")
 
     def _may_pass(self, replica: Replica, failure: Failure) -> bool:
         """Whether a file system may have had a bad moment, and has not had too many."""
@@ -294,11 +314,24 @@ class _Driver:
     def _ended(self, replica: Replica) -> None:
         outcome = outcome_of(self.plan, replica)
         self.watcher.finished(outcome)
+        self._refuse_a_row_of_failures(outcome)
         decision = self.waves.ended(outcome)
         if decision.text:
             self.watcher.decided(decision.condition, decision.text)
         for more in decision.replicas:
             self._submit(more)
+
+    def _refuse_a_row_of_failures(self, outcome: ReplicaOutcome) -> None:
+        """A node or a model that fails whatever it gets would soon have eaten the whole study."""
+        failure = outcome.failure
+        unphysical = failure is not None and not failure.kind.is_physical
+        self.failed_in_a_row = self.failed_in_a_row + 1 if unphysical else 0
+        if failure is not None and self.failed_in_a_row >= _FAILURES_IN_A_ROW:
+            raise EnsembleError(
+                f"{self.failed_in_a_row} replicas in a row have failed, and not by their own motion; the last one is "
+                f"{outcome.replica.name} on {failure.host}: {failure.kind}: {failure.reason}; mend it, remove the "
+                "folders of those that `lpsmd status` shows as failed, and run the same command again"
+            )
 
 
 def task_of(plan: Plan, replica: Replica, *, lost: str | None = None) -> ReplicaTask:

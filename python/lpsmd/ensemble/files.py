@@ -46,8 +46,10 @@ def read_json(path: Path) -> dict[str, Any]:
     """
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise EnsembleError(f"{path}: cannot be read ({error}); remove it and run the study again") from error
+    except OSError as error:
+        raise EnsembleError(f"{path}: cannot be read now ({error.strerror or error})") from error
+    except ValueError as error:
+        raise EnsembleError(f"{path}: makes no sense ({error}); remove it and run the study again") from error
     if not isinstance(values, dict):
         raise EnsembleError(f"{path}: found no JSON object; remove it and run the study again")
     return values

@@ -127,18 +127,16 @@ def probe_study(study: Study, output: Path, *, workers: int | None = None) -> St
         study = replace(study, structure=replace(study.structure, file=own))
     at_a_time = workers_of(study.executor, workers)
     nodes = study.executor.slurm.nodes if study.executor.slurm else 1
-    complete = {
-        condition: sum(outcome.complete for outcome in outcomes_of(plan, condition, begun(plan, condition)))
-        for condition in study.conditions
-    }
-    left = {condition: study.ensemble.replicas - n for condition, n in complete.items()}
+    outcomes = {condition: outcomes_of(plan, condition, begun(plan, condition)) for condition in study.conditions}
+    ended = {condition: sum(o.complete or o.failure is not None for o in outcomes[condition]) for condition in outcomes}
+    left = {condition: study.ensemble.replicas - n for condition, n in ended.items()}
     probes = _probes(study, [condition for condition, n in left.items() if n], at_a_time)
     found = [_estimate(study.dynamics, condition, n, probes[condition.model]) for condition, n in left.items() if n]
     return StudyEstimate(
         study=study.name,
         output=str(output),
         conditions=tuple(found),
-        complete=sum(complete.values()),
+        complete=sum(outcome.complete for found_so_far in outcomes.values() for outcome in found_so_far),
         atoms=plan.structures[0].atoms,
         chunks=study.dynamics.n_chunks + 1,
         workers=at_a_time,

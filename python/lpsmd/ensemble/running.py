@@ -30,15 +30,15 @@ class RunningDiffusion:
     """The MSDs of the complete replicas of each condition, without what only a report needs.
 
     What cannot be analysed stops no replica: it is told once for each condition, and the report in the end says more.
-    `damaged` are those of which a file was changed after it was written.
+    `damaged` are those of which a file was changed after it was written, `errors` says what was wrong with others.
     """
 
     plan: Plan
     damaged: list[ReplicaOutcome] = field(default_factory=list)
+    errors: dict[Condition, str] = field(default_factory=dict)
     _waiting: deque[ReplicaOutcome] = field(default_factory=deque)
     _found: dict[Condition, dict[int, tuple[Msd, FrameworkCheck | None]]] = field(default_factory=dict)
     _last: dict[Condition, tuple[int, Diffusion | None]] = field(default_factory=dict)
-    _warned: set[Condition] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         give_buffers_back()
@@ -96,9 +96,9 @@ class RunningDiffusion:
         found[outcome.replica.index] = (msd.curve(like), check)
 
     def _warn(self, condition: Condition, error: LpsmdError) -> None:
-        if condition not in self._warned:
+        if condition not in self.errors:
             _log.warning("warning: %s: no running D: %s", condition.name, error)
-        self._warned.add(condition)
+        self.errors[condition] = str(error)
 
     def _diffusion(self, condition: Condition, found: dict[int, tuple[Msd, FrameworkCheck | None]]) -> Diffusion | None:
         from lpsmd.analysis import diffusion_coefficient

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from lpsmd.ensemble.failures import FailureKind
+from lpsmd.ensemble.locks import Held, hold
 from lpsmd.ensemble.outcomes import ReplicaOutcome, begun, outcome_of, outcomes_of
-from lpsmd.ensemble.records import EMPTY
+from lpsmd.ensemble.records import EMPTY, write_status
 from lpsmd.ensemble.replicas import Plan, Replica
 from lpsmd.ensemble.running import RunningDiffusion
 from lpsmd.study import Condition
 
 if TYPE_CHECKING:
+    from lpsmd.analysis import Diffusion
     from lpsmd.analysis.stopping import Decision, StoppingRule
 
 _log = logging.getLogger(__name__)
@@ -44,12 +47,17 @@ class Waves:
             for condition in self.plan.study.conditions
         }
         if self.none_has_begun:  # what LAMMPS refused to begin may have been mended
-            for found in self.by_condition.values():
-                refused = [o for o in found.values() if o.failure and o.failure.kind is FailureKind.LAMMPS]
-                found.update({o.replica.index: replace(o, status=EMPTY) for o in refused})
+            for outcome in self.outcomes():
+                if outcome.failure is not None and outcome.failure.kind is FailureKind.LAMMPS:
+                    self._begin_anew(outcome.replica)
         for outcome in self.outcomes():
             if outcome.complete:
                 self.diffusion.add(outcome)
+
+    def _begin_anew(self, replica: Replica) -> None:
+        with contextlib.suppress(Held), hold(replica.lock):  # else somebody has begun with it
+            write_status(replica.directory, EMPTY)
+        self.by_condition[replica.condition][replica.index] = outcome_of(self.plan, replica)
 
     @property
     def none_has_begun(self) -> bool:
@@ -115,9 +123,12 @@ class Waves:
         diffusion = self.diffusion.of_all(condition)
         if again := self._to_do_again(condition):
             return WaveDecision(condition=condition, text="", replicas=tuple(again))
+        complete = [outcome for outcome in found if outcome.complete]
+        if end := self._end_without_D(condition, rule, diffusion):
+            self.decisions[condition] = end
+            return WaveDecision(condition=condition, text=end, replicas=())
         from lpsmd.analysis.stopping import Action, decide
 
-        complete = [outcome for outcome in found if outcome.complete]
         decision = decide(
             diffusion,
             rule,
@@ -134,6 +145,18 @@ class Waves:
                 text += f"; but all {rule.maximum_replicas} that there may be were tried, and {n_failed} of them failed"
         self.decisions[condition] = text
         return WaveDecision(condition=condition, text=text, replicas=more)
+
+    def _end_without_D(self, condition: Condition, rule: StoppingRule, diffusion: Diffusion | None) -> str:
+        """Why more replicas make no sense, whatever the error of D is; "" if they may."""
+        found = self.by_condition[condition].values()
+        n_read = diffusion.n_replicas if diffusion else 0
+        error = self.diffusion.errors.get(condition)
+        if error is not None and n_read != sum(outcome.complete for outcome in found):
+            return f"D of all replicas cannot be computed ({error}); stopped: mend it, and the same command goes on"
+        broken = sum(outcome.failure is not None and outcome.failure.kind.is_physical for outcome in found)
+        if len(found) >= rule.minimum_replicas and 2 * broken > len(found):
+            return f"{broken} of {len(found)} replicas failed by their own motion; more replicas do not mend the model"
+        return ""
 
     def _begin(self, condition: Condition, first: int, end: int) -> tuple[Replica, ...]:
         """Replicas of a new wave. The folder of the last one tells a later driver how many were decided on."""

@@ -179,7 +179,8 @@ class _Runner:
             except ChunkError as error:
                 self._save(self.status.with_failure(error.failure))
                 final = self.status.final_failure(dynamics, retries=self.task.retries)
-                if final is not None or error.failure.kind.stops_study:
+                here_again = not error.failure.kind.stops_study and error.failure.kind is not FailureKind.NODE
+                if final is not None or not here_again:
                     raise
 
     def _note_lost_worker(self) -> None:
@@ -255,6 +256,8 @@ class _Runner:
         try:
             code = self._lammps(chunk, script, screen)
         except subprocess.TimeoutExpired as late:
+            if (job := _job()) is not None and late.timeout < job.whole_s / 2.0:  # it was begun late in its job
+                raise _Paused from late
             raise self._failed(
                 chunk,
                 FailureKind.KILLED,
@@ -279,6 +282,8 @@ class _Runner:
             )
         except ProductError as error:
             raise self._failed(chunk, error.kind, str(error), said=said) from error
+        except MemoryError as error:
+            raise self._failed(chunk, FailureKind.MEMORY, "no memory is left to check the chunk", said=said) from error
         self._commit(chunk, thermo=thermo, wall_s=wall_s)
 
     def _check_lock(self) -> None:
