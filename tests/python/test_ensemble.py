@@ -315,7 +315,17 @@ def test_a_setup_that_lammps_refuses_fails_no_replica(tmp_path: Path) -> None:
     (first, second) = run_ensemble(study, output, workers=1, watcher=notes).outcomes
     assert first.complete
     assert second.complete
-    assert [failure.kind for failure in first.status.failures] == [FailureKind.LAMMPS]
+    assert first.status.failures == ()
+
+
+def test_a_row_of_failures_that_are_not_the_motions_stops_the_study(tmp_path: Path) -> None:
+    lmp = lmp_script(tmp_path, 'case "$*" in *chunk.1.in*) echo "ERROR: this node is ill"; exit 1;; esac; lmp "$@"')
+    text = STUDY.replace("replicas = 2", "replicas = 12") + f'[executor]\nlmp = "{lmp}"\n'
+    study, output = load_study(study_file(tmp_path, text)), tmp_path / "out"
+    with pytest.raises(EnsembleError, match=r"5 replicas in a row have failed.* on .*: LAMMPS error: .*node is ill"):
+        run_ensemble(study, output, workers=2, watcher=Notes())
+    failed = [outcome for outcome in read_ensemble(output).outcomes if outcome.failure]
+    assert 5 <= len(failed) < 12
 
 
 def test_more_workers_than_gpus_take_are_refused(tmp_path: Path) -> None:

@@ -132,3 +132,22 @@ def test_one_more_is_tried_for_each_that_failed_but_not_beyond_the_maximum(plan:
     (text,) = waves.decisions.values()
     assert text.endswith("but all 16 that there may be were tried, and 1 of them failed")
     assert [replica.index for replica in waves_of(plan).todo()] == [16]
+
+
+def test_a_model_that_breaks_in_most_replicas_gets_no_more(plan: Plan) -> None:
+    for index in range(9):
+        fail(plan, index)
+    waves = waves_of(plan)
+    assert list(waves.todo()) == []
+    assert list(waves.decisions.values()) == [
+        "9 of 16 replicas failed by their own motion; more replicas do not mend the model"
+    ]
+
+
+def test_an_analysis_that_fails_ends_the_waves_with_its_reason(plan: Plan) -> None:
+    study = replace(plan.study, analysis=replace(plan.study.analysis, species="Na"))
+    waves = waves_of(replace(plan, study=study))
+    assert list(waves.todo()) == []
+    (text,) = waves.decisions.values()
+    assert text.startswith("D of all replicas cannot be computed (")
+    assert "Na" in text
