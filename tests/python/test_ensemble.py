@@ -24,7 +24,6 @@ from lpsmd.ensemble import (
     run_ensemble,
 )
 from lpsmd.ensemble.claim import DRIVER_LOCK
-from lpsmd.ensemble.failures import FailureKind
 from lpsmd.ensemble.locks import hold
 from lpsmd.ensemble.outcomes import outcome_of
 from lpsmd.ensemble.probe import probe_study
