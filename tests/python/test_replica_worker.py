@@ -604,6 +604,20 @@ def test_the_input_of_a_chunk_by_hand_gives_its_dump(begun: Plan, dumps: dict[st
 # --- what was not foreseen ---
 
 
+def test_the_record_of_a_later_lpsmd_is_left_alone(begun: Plan) -> None:
+    record = replica_of(begun).directory / "status.json"
+    record.write_text(record.read_text().replace('"format": 1', '"format": 2'))
+    before = record.read_bytes()
+    end = run_replica(task(begun, production_ps=LONG_PS))
+    assert end.state is ReplicaState.FAILED
+    assert end.failure is not None
+    assert end.failure.kind.stops_study
+    assert "found format 2, this lpsmd knows format 1: use the one that wrote it" in end.failure.reason
+    assert record.read_bytes() == before
+    with pytest.raises(EnsembleError, match="found format 2"):
+        study_status(begun.output)
+
+
 def test_a_worker_that_is_lost_is_written_down_by_the_next_and_not_for_ever(
     begun: Plan, dumps: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,6 +18,8 @@ from lpsmd.ensemble.files import EnsembleError, read_json, write_json
 from lpsmd.study import Dynamics, file_sha256
 
 STATUS_NAME = "status.json"
+#: Raise it with every change of what a record holds: an older lpsmd must not take it for a damaged one.
+_FORMAT = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,7 +145,7 @@ def read_status(folder: Path) -> ReplicaStatus:
     DamagedRecordError
         If the record makes no sense.
     EnsembleError
-        If it cannot be read, and may be whole.
+        If it cannot be read, and may be whole; if it is of another version of lpsmd.
     """
     path = folder / STATUS_NAME
     try:
@@ -154,6 +156,10 @@ def read_status(folder: Path) -> ReplicaStatus:
         if isinstance(error.__cause__, OSError):
             raise
         raise DamagedRecordError(f"{path}: found no record ({error.__cause__ or 'no JSON object'})") from error
+    if (found := values.get("format", _FORMAT)) != _FORMAT:
+        raise EnsembleError(
+            f"{path}: found format {found}, this lpsmd knows format {_FORMAT}: use the one that wrote it"
+        )
     try:
         return ReplicaStatus(
             chunks={int(entry["chunk"]): _chunk(entry) for entry in values["chunks"]},
@@ -168,6 +174,7 @@ def write_status(folder: Path, status: ReplicaStatus) -> None:
     write_json(
         folder / STATUS_NAME,
         {
+            "format": _FORMAT,
             "chunks": [asdict(record) for record in status.chunks.values()],
             "failures": [asdict(failure) for failure in status.failures],
         },
