@@ -224,3 +224,22 @@ REFERENCE_ENERGY_EV = {"float64": 1e-7, "float32": 1e-3}
 REFERENCE_VIRIAL_EV = {"float64": 1e-8, "float32": 5e-3}
 # D of free particles from 8 replicas of 16 ps with 32 particles and collision times of 0.02 ps: half the 95 % interval.
 FREE_PARTICLES_RELATIVE = 0.05
+
+# ----- DFT labels ------------------------------------------------------------------------------------------
+# Extended XYZ has eight digits after the point.
+EXTXYZ_POSITION_A = 5.1e-9
+# The printed text of pw.x: 1e-8 Ry, 1e-8 Ry/bohr, 1e-8 Ry/bohr^3 and 1e-4 eV, halves of the last digit of each. ASE's
+# reader takes the constants of CODATA 2006, 8e-8 off those of 2014: 2e-6 eV of 22.
+PW_TEXT_ENERGY_EV = 3e-6
+PW_TEXT_FORCE_EV_PER_A = 2e-7
+PW_TEXT_STRESS_EV_PER_A3 = 1e-6
+PW_TEXT_GAP_EV = 2e-4
+# Central differences over 0.02 A: truncation of 1e-4; of HSE06, whose exchange is on the coarse grid of ecutfock =
+# ecutwfc = 20 Ry, 3.4e-4 measured. The two functionals differ by 1.6e-2.
+LABEL_FORCE_EV_PER_A = {"PBE": 2e-4, "HSE06": 1e-3}
+
+# ----- frames that want labels -----------------------------------------------------------------------------
+# Sums of float64 numbers in another order.
+ROUNDING = 1e-12
+# Of means of SOAP spectra with length one, of a cell that was turned and shifted.
+SOAP_DISTANCE = 1e-6

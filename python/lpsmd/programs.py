@@ -6,19 +6,22 @@ The standard library only, since `lpsmd doctor` needs this where anything else m
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 #: How the problem of a program begins that was stopped at its time limit.
 NO_END = "no end within"
 _GRACE_S = 2.0
+_PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +80,18 @@ def run_program(
             _stop(child)
         output.seek(0)
         return Ended(output=output.read().decode(errors="replace"), problem=problem)
+
+
+def ends_with_parent() -> Callable[[], None]:
+    """For `preexec_fn`: the system kills the program as soon as the thread that starts it has ended, however it did."""
+    parent = os.getpid()
+
+    def before_start() -> None:
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(1)
+
+    return before_start
 
 
 def _problem_of(code: int) -> str:

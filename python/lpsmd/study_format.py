@@ -29,7 +29,9 @@ _IN_WORDS = {
 MAX_REPLICAS = 100_000
 
 # Keys of older study files: what to write today.
-_MOVED = {("ensemble", "processes"): "it is now `workers` in [executor]"}
+_MOVED: Mapping[tuple[str | int, ...], str] = {
+    ("ensemble", "processes"): "it is now `workers` in [executor]",
+}
 
 
 def _distinct(values: list[Any]) -> list[Any]:
@@ -71,18 +73,20 @@ _Gpu = Annotated[str, Field(pattern=_GPU_PATTERN)]
 _Replicas = Annotated[int, Field(ge=2, le=MAX_REPLICAS)]
 
 
-class _Section(pydantic.BaseModel):
+class Section(pydantic.BaseModel):
+    """A section of a TOML file: no unknown keys, no conversion of types, no changes."""
+
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-class StudySection(_Section):
+class StudySection(Section):
     """[study]."""
 
     name: _Name
     seed: _Seed = 1
 
 
-class StructureSection(_Section):
+class StructureSection(Section):
     """[structure]: a generator with its keys, or a file."""
 
     generator: Literal["li6ps5cl"] | None = None
@@ -94,7 +98,7 @@ class StructureSection(_Section):
     file: _Text | None = None
 
 
-class ModelSection(_Section):
+class ModelSection(Section):
     """One of [[models]]."""
 
     path: _Text
@@ -102,7 +106,7 @@ class ModelSection(_Section):
     training_seed: _Seed | None = None
 
 
-class ModelGridSection(_Section):
+class ModelGridSection(Section):
     """[model_grid]: a file for every architecture, functional and training seed."""
 
     path: _Text
@@ -111,7 +115,7 @@ class ModelGridSection(_Section):
     training_seeds: Annotated[list[_Seed], Field(min_length=1), AfterValidator(_distinct)] | None = None
 
 
-class DynamicsSection(_Section):
+class DynamicsSection(Section):
     """[dynamics]."""
 
     temperature_K: _Positive | None = None
@@ -129,7 +133,7 @@ class DynamicsSection(_Section):
     dump_species: Annotated[list[_Word], Field(min_length=1), AfterValidator(_distinct)] | None = None
 
 
-class EnsembleSection(_Section):
+class EnsembleSection(Section):
     """[ensemble]: so many replicas, or until D is known well enough."""
 
     replicas: _Replicas | None = None
@@ -140,7 +144,7 @@ class EnsembleSection(_Section):
     stop_on_broken_framework: bool = True
 
 
-class SlurmSection(_Section):
+class SlurmSection(Section):
     """[executor.slurm]."""
 
     partition: _Word | None = None
@@ -153,7 +157,7 @@ class SlurmSection(_Section):
     options: list[Annotated[str, AfterValidator(_option)]] = []
 
 
-class ExecutorSection(_Section):
+class ExecutorSection(Section):
     """[executor]."""
 
     workers: _Count | None = None
@@ -163,7 +167,7 @@ class ExecutorSection(_Section):
     slurm: SlurmSection | None = None
 
 
-class AnalysisSection(_Section):
+class AnalysisSection(Section):
     """[analysis]."""
 
     species: str = "Li"
@@ -172,7 +176,7 @@ class AnalysisSection(_Section):
     fit_window: Annotated[list[_Fraction], Field(min_length=2, max_length=2)] | None = None
 
 
-class StudyFormat(_Section):
+class StudyFormat(Section):
     """A whole study file."""
 
     study: StudySection
@@ -185,7 +189,7 @@ class StudyFormat(_Section):
     analysis: AnalysisSection = AnalysisSection()
 
 
-_SECTIONS: dict[str, type[_Section]] = {
+_SECTIONS: dict[str, type[Section]] = {
     "the file": StudyFormat,
     "[study]": StudySection,
     "[structure]": StructureSection,
@@ -210,7 +214,25 @@ def parse(values: Mapping[str, Any]) -> StudyFormat:
     try:
         return StudyFormat.model_validate(values)
     except pydantic.ValidationError as error:
-        raise StudyError("\n".join(_explain(fault) for fault in error.errors())) from error
+        raise StudyError(explain(error, _SECTIONS, moved=_MOVED)) from error
+
+
+def explain(
+    error: pydantic.ValidationError,
+    sections: Mapping[str, type[Section]],
+    *,
+    moved: Mapping[tuple[str | int, ...], str] | None = None,
+) -> str:
+    """Every fault of a TOML file on a line of its own: where, what was found, what is needed.
+
+    Parameters
+    ----------
+    sections
+        The format of each section by its heading, as "[study]"; that of the whole file as "the file".
+    moved
+        What to say of keys that are not known, but expected by some, by section and key.
+    """
+    return "\n".join(_explain(fault, sections, moved or {}) for fault in error.errors())
 
 
 def nearest(name: str, known: Sequence[str]) -> str:
@@ -221,14 +243,13 @@ def nearest(name: str, known: Sequence[str]) -> str:
     return f"did you mean {lowered[match[0]]!r}? ({listed})" if match else listed
 
 
-def _explain(fault: Any) -> str:
-    section, number, path = _place(fault["loc"])
+def _explain(fault: Any, sections: Mapping[str, type[Section]], moved: Mapping[tuple[str | int, ...], str]) -> str:
+    section, number, path = _place(fault["loc"], sections)
     where = f"{section} number {number}" if number else section
     key = path[-1]
     kind = "section" if section == "the file" else "key"
     if fault["type"] == "extra_forbidden":
-        moved = _MOVED.get(fault["loc"][:2])
-        hint = moved or nearest(str(key), list(_SECTIONS[section].model_fields))
+        hint = moved.get(fault["loc"][:2]) or nearest(str(key), list(sections[section].model_fields))
         return f"{where}: {key!r} is not a known {kind}; {hint}"
     if fault["type"] == "missing":
         return f"{where}: {kind} {key!r} is missing"
@@ -236,13 +257,13 @@ def _explain(fault: Any) -> str:
     return f"{where}: {name}: found {_short(fault['input'])}, needed: {_needed(fault, name)}"
 
 
-def _place(loc: tuple[str | int, ...]) -> tuple[str, int, tuple[str | int, ...]]:
+def _place(loc: tuple[str | int, ...], sections: Mapping[str, type[Section]]) -> tuple[str, int, tuple[str | int, ...]]:
     """The section of a fault, its number in a list of sections (else 0), and the rest of the way to the value."""
     if loc[0] == "models" and len(loc) > 2:
         return "[[models]]", int(loc[1]) + 1, loc[2:]
     if loc[:2] == ("executor", "slurm") and len(loc) > 2:
         return "[executor.slurm]", 0, loc[2:]
-    if len(loc) > 1 and f"[{loc[0]}]" in _SECTIONS:
+    if len(loc) > 1 and f"[{loc[0]}]" in sections:
         return f"[{loc[0]}]", 0, loc[1:]
     return "the file", 0, loc
 

@@ -8,7 +8,6 @@ says so. What is not recorded is made again, and comes out the same.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
 import itertools
 import os
@@ -44,6 +43,7 @@ from lpsmd.ensemble.records import (
 from lpsmd.ensemble.replicas import Replica
 from lpsmd.errors import LpsmdError
 from lpsmd.inputs import chunk_input, lammps_program
+from lpsmd.programs import ends_with_parent
 from lpsmd.study import Dynamics, file_sha256
 
 RUNNING = "running"
@@ -55,8 +55,6 @@ _FULL_BYTES = 16384
 _AROUND_S = 15.0
 #: A chunk is stopped so long before its job ends, to leave all in order: Slurm may count from somewhat earlier.
 _HAND_OVER_S = 60.0
-_PR_SET_PDEATHSIG = 1
-_LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 class ReplicaState(StrEnum):
@@ -344,14 +342,6 @@ class _Runner:
         return code
 
     def _start(self, chunk: int, script: Path, stream: BinaryIO) -> subprocess.Popen[bytes]:
-        parent = os.getpid()
-
-        def ends_with_parent() -> None:
-            """A worker that is killed takes LAMMPS along."""
-            _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-            if os.getppid() != parent:
-                os._exit(1)
-
         try:
             program = lammps_program(self.task.lmp)
         except LpsmdError as error:
@@ -365,7 +355,7 @@ class _Runner:
                 stdout=stream,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=ends_with_parent,
+                preexec_fn=ends_with_parent(),  # a worker that is killed takes LAMMPS along
             )
         except OSError as error:
             kind = FailureKind.MEMORY if error.errno in (errno.ENOMEM, errno.EAGAIN) else FailureKind.PROGRAM

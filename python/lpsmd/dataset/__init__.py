@@ -1,0 +1,1 @@
+"""Labelled frames from anywhere, checked before a model is trained on them."""

@@ -1,0 +1,362 @@
+"""`lpsmd label` with the real pw.x: LiH in a box, seconds. What needs no pw.x: test_pw.py, test_pseudopotentials.py."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import ase.io
+import numpy as np
+import pytest
+from ase import Atoms
+
+import tolerances
+from lpsmd.ensemble.locks import hold
+from lpsmd.labels import LabelError
+from support.labels import (
+    RECIPE,
+    STEP_A,
+    commands_in,
+    direction,
+    displaced,
+    frames_file,
+    label,
+    label_command,
+    lih,
+    needs_pw,
+    run_label,
+)
+from support.mounts import disk
+
+SETS = ("pbe.extxyz", "hse06.extxyz")
+
+
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The three frames, labelled with both functionals without any trouble."""
+    folder = tmp_path_factory.mktemp("labels")
+    done = run_label(frames_file(folder), folder / "out", "--workers", "2")
+    assert done.returncode == 0, done.stderr
+    assert "3 frames labelled, 0 failed, 0 not finished" in done.stdout
+    assert "[3/3]" in done.stderr
+    return folder / "out"
+
+
+def counting_pw(folder: Path) -> tuple[Path, Callable[[], list[str]]]:
+    """A pw.x that writes down where it was started; and what it has written."""
+    notes, script = folder / "starts", folder / "counting_pw.x"
+    script.write_text(f'#!/bin/sh\necho "$PWD $2" >> {notes}\nexec pw.x "$@"\n')
+    script.chmod(0o755)
+    return script, lambda: notes.read_text().splitlines() if notes.exists() else []
+
+
+def wait_for(what: Callable[[], bool], *, limit_s: float = 120.0) -> None:
+    end = time.monotonic() + limit_s
+    while not what():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.01)
+
+
+# ----- labels ----------------------------------------------------------------------------------------------
+
+
+@needs_pw
+@pytest.mark.parametrize(("name", "functional"), [("pbe", "PBE"), ("hse06", "HSE06")])
+def test_forces_are_the_slope_of_the_energy(labelled: Path, name: str, functional: str) -> None:
+    centre, plus, minus = ase.io.read(labelled / f"{name}.extxyz", ":")
+    slope = (plus.get_potential_energy() - minus.get_potential_energy()) / (2 * STEP_A)
+    along = float((centre.get_forces() * direction()).sum())
+    assert along == pytest.approx(-slope, abs=tolerances.LABEL_FORCE_EV_PER_A[functional])
+
+
+@needs_pw
+def test_the_sets_have_the_frames_as_they_came_and_what_belongs_to_a_label(labelled: Path) -> None:
+    pbe, hse06 = (ase.io.read(labelled / name, ":") for name in SETS)
+    record = json.loads((labelled / "labels.json").read_text())
+    for found, functional in ((pbe, "PBE"), (hse06, "HSE06")):
+        assert [atoms.info["frame"] for atoms in found] == ["centre", "plus", "minus"]
+        for atoms in found:
+            keys = {"frame", "kind", "trajectory", "temperature_K", "level", "gap_eV", "recipe"}
+            assert set(atoms.info) - {"stress_pulay"} == keys  # no REF_energy of an earlier label
+            assert (atoms.info["kind"], atoms.info["trajectory"], atoms.info["temperature_K"]) == ("test", "t1", 300.0)
+            assert atoms.info["level"] == functional
+            assert record["recipe_sha256"].startswith(atoms.info["recipe"])
+            assert atoms.get_chemical_symbols() == ["Li", "H"]
+    np.testing.assert_allclose(pbe[0].positions, lih().positions, atol=tolerances.EXTXYZ_POSITION_A)
+    assert all(hse.info["gap_eV"] > low.info["gap_eV"] + 1.0 for low, hse in zip(pbe, hse06, strict=True))
+
+
+@needs_pw
+def test_pbe_has_a_stress_that_says_what_it_is_and_hse06_has_none(labelled: Path) -> None:
+    pbe, hse06 = (ase.io.read(labelled / name) for name in SETS)
+    assert pbe.info["stress_pulay"] == "uncorrected"
+    assert np.abs(pbe.get_stress()).max() > 0
+    assert "stress" not in hse06.calc.results
+    notes = json.loads((labelled / "labels.json").read_text())["notes"]
+    assert "Pulay" in notes["stress PBE"]
+    assert "wrong" in notes["stress HSE06"]
+
+
+@needs_pw
+def test_no_wave_functions_are_left(labelled: Path) -> None:
+    folders = list((labelled / "frames").iterdir())
+    assert len(folders) == 3
+    for folder in folders:
+        assert sorted(path.name for path in folder.iterdir()) == [
+            "frame.extxyz", "hse06.in", "hse06.json", "hse06.out", "pbe.in", "pbe.json", "pbe.out",
+        ]  # fmt: skip
+
+
+@needs_pw
+def test_hse06_may_be_asked_for_later(labelled: Path, tmp_path: Path) -> None:
+    frames, output = tmp_path / "one.extxyz", tmp_path / "out"
+    ase.io.write(frames, displaced(0.0, "centre"))
+    assert label(frames, output, functionals=["PBE"]).labelled == ["centre"]
+    assert not (output / "hse06.extxyz").exists()
+    (record,) = output.glob("frames/*/pbe.json")
+    before = record.stat().st_mtime_ns
+    assert label(frames, output).labelled == ["centre"]
+    assert record.stat().st_mtime_ns == before
+    later, at_once = ase.io.read(output / "hse06.extxyz"), ase.io.read(labelled / "hse06.extxyz", 0)
+    assert later.get_potential_energy() == at_once.get_potential_energy()
+
+
+# ----- once, whatever happens ------------------------------------------------------------------------------
+
+
+@needs_pw
+def test_killed_by_sigkill_it_goes_on_to_the_same_labels(labelled: Path, tmp_path: Path) -> None:
+    frames, output = frames_file(tmp_path), tmp_path / "out"
+    # HSE06 of the second frame stays for ever where it has done everything, and nothing is recorded yet.
+    slow = tmp_path / "slow_pw.x"
+    slow.write_text(
+        f'#!/bin/sh\npw.x "$@"\n[ $2 = hse06.in ] && ls {output}/frames/*/hse06.json && exec sleep 1000\nexit 0\n'
+    )
+    slow.chmod(0o755)
+    command = label_command(frames, output, "--workers", "1", "--pw", str(slow))
+    program = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    wait_for(lambda: "sleep" in commands_in(output))
+    program.kill()
+    program.wait()
+    wait_for(lambda: not commands_in(output), limit_s=10.0)  # it dies with its parent
+    whole = {path: path.stat().st_mtime_ns for path in output.glob("frames/*/*.json")}
+    assert len(whole) == 3  # PBE of two frames, HSE06 of one
+    done = run_label(frames, output, "--workers", "2")
+    assert done.returncode == 0, done.stderr
+    assert {path: path.stat().st_mtime_ns for path in whole} == whole
+    assert not list(output.glob("frames/*/running"))
+    for name in SETS:
+        assert (output / name).read_text() == (labelled / name).read_text()
+
+
+@needs_pw
+def test_what_is_labelled_is_not_computed_again(labelled: Path, tmp_path: Path) -> None:
+    pw, starts = counting_pw(tmp_path)
+    before = {name: (labelled / name).read_bytes() for name in SETS}
+    assert label(frames_file(tmp_path), labelled, pw=str(pw)).labelled == ["centre", "plus", "minus"]
+    assert starts() == []
+    assert {name: (labelled / name).read_bytes() for name in SETS} == before
+
+
+@needs_pw
+def test_two_at_once_share_the_work(labelled: Path, tmp_path: Path) -> None:
+    pw, starts = counting_pw(tmp_path)
+    command = label_command(frames_file(tmp_path), tmp_path / "out", "--workers", "2", "--pw", str(pw))
+    both = [subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) for _ in range(2)]
+    assert all(program.wait(timeout=120) in (0, 1) for program in both)  # 1: the other one still had some
+    assert len(starts()) == len(set(starts())) == 6
+    assert (tmp_path / "out" / "hse06.extxyz").read_text() == (labelled / "hse06.extxyz").read_text()
+
+
+@needs_pw
+def test_a_frame_that_another_process_labels_is_left_to_it(tmp_path: Path) -> None:
+    frames, output = tmp_path / "one.extxyz", tmp_path / "out"
+    ase.io.write(frames, displaced(0.0, "centre"))
+    assert label(frames, output, pw="/bin/false").failed
+    (folder,) = (output / "frames").iterdir()
+    pw, starts = counting_pw(tmp_path)
+    with hold(folder / "lock"):
+        outcome = label(frames, output, pw=str(pw), retry_failed=True)
+    assert "held by process" in outcome.unfinished["centre"]
+    assert starts() == []
+
+
+@needs_pw
+def test_ctrl_c_leaves_no_pw_running_and_says_how_to_go_on(tmp_path: Path) -> None:
+    frames, output = frames_file(tmp_path), tmp_path / "out"
+    program = subprocess.Popen(label_command(frames, output), stderr=subprocess.PIPE, text=True)
+    wait_for(lambda: bool(commands_in(output)))
+    program.send_signal(signal.SIGINT)
+    _, said = program.communicate(timeout=60)
+    assert program.returncode == 130
+    assert f"stopped; run the same command again to go on with {output}" in said
+    assert not commands_in(output)
+    assert not list(output.glob("frames/*/running"))
+    assert not list(output.glob("frames/*/failed.json"))
+
+
+@needs_pw
+def test_a_full_disk_is_no_failed_frame(tmp_path: Path) -> None:
+    with disk(tmp_path / "small", kib=300) as small:
+        with pytest.raises(LabelError, match=r"No space left on device.*; mend that and run the same command again"):
+            label(frames_file(tmp_path), small / "out")
+        assert not list(small.glob("**/failed.json"))
+
+
+@needs_pw
+def test_a_pw_that_someone_ends_is_no_failed_frame(tmp_path: Path) -> None:
+    frames = tmp_path / "one.extxyz"
+    ase.io.write(frames, displaced(0.0, "centre"))
+    script = tmp_path / "killed_pw.x"
+    script.write_text("#!/bin/sh\nkill -9 $$\n")
+    script.chmod(0o755)
+    outcome = label(frames, tmp_path / "out", pw=str(script))
+    assert outcome.unfinished["centre"].startswith("pw.x was ended by SIGKILL: by the system if memory ran out")
+    assert label(frames, tmp_path / "out", functionals=["PBE"]).labelled == ["centre"]
+
+
+# ----- what does not converge ------------------------------------------------------------------------------
+
+
+@needs_pw
+def test_an_unconverged_frame_is_kept_apart_and_named(tmp_path: Path) -> None:
+    stretched = lih()
+    stretched.positions[1, 2] = 2.0
+    stretched.info["frame"] = "stretched"
+    frames, output = tmp_path / "frames.extxyz", tmp_path / "out"
+    ase.io.write(frames, [displaced(0.0, "centre"), stretched])
+    # The one takes 9 iterations, the other 11.
+    short = tmp_path / "short.toml"
+    short.write_text(RECIPE.read_text().replace("electron_maxstep = 60", "electron_maxstep = 10"))
+    given = ["--functional", "PBE", "--recipe", str(short)]
+    done = run_label(frames, output, *given)
+    assert done.returncode == 1
+    reason = "convergence NOT achieved after  10 iterations: stopping"
+    assert f"stretched failed: PBE: {reason}" in done.stderr
+    assert [atoms.info["frame"] for atoms in ase.io.read(output / "pbe.extxyz", ":")] == ["centre"]
+    (kept,) = output.glob("frames/*/failed.out")
+    assert "convergence NOT achieved" in kept.read_text()
+    assert not list(output.glob("frames/*/running"))
+    (entry,) = [e for e in json.loads((output / "labels.json").read_text())["frames"] if "failed" in e]
+    assert entry["frame"] == "stretched"
+    # Told again, but not tried again unless that is asked for.
+    pw, starts = counting_pw(tmp_path)
+    assert label(frames, output, recipe=short, functionals=["PBE"], pw=str(pw)).failed["stretched"].reason == reason
+    assert starts() == []
+    again = label(frames, output, recipe=short, functionals=["PBE"], pw=str(pw), retry_failed=True)
+    assert again.failed["stretched"].reason == reason
+    assert len(starts()) == 1
+
+
+@needs_pw
+def test_another_recipe_needs_another_folder(labelled: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.toml"
+    other.write_text(RECIPE.read_text().replace("ecutwfc_Ry = 20.0", "ecutwfc_Ry = 25.0"))
+    says = "holds labels of another recipe (recipe.plane_waves.ecutwfc_Ry was 20.0, is 25.0); choose another --output"
+    with pytest.raises(LabelError, match=re.escape(says)):
+        label(frames_file(tmp_path), labelled, recipe=other)
+
+
+# ----- what is refused before anything runs ----------------------------------------------------------------
+
+
+def changed(change: Callable[[Atoms], None]) -> list[Atoms]:
+    atoms = lih()
+    change(atoms)
+    return [lih(), atoms]
+
+
+def _close(atoms: Atoms) -> None:
+    atoms.positions[1] = atoms.positions[0] + [0.0, 0.0, 0.4]
+
+
+def _nan(atoms: Atoms) -> None:
+    atoms.positions[0, 0] = np.nan
+
+
+def _sodium(atoms: Atoms) -> None:
+    atoms.symbols[0] = "Na"
+
+
+def _molecule(atoms: Atoms) -> None:
+    atoms.pbc = False
+
+
+def _odd(atoms: Atoms) -> None:
+    atoms.append("H")
+    atoms.positions[2] = [3.0, 3.0, 3.0]
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (_close, "frame 1: found atoms 0 (Li) and 1 (H) at 0.400 Angstrom, needed at least 0.80"),
+        (_nan, "frame 1: found a position or cell vector that is not finite"),
+        (_sodium, "frame 1: found Na, the recipe's [pseudopotentials] has Li, H"),
+        (_molecule, 'frame 1: found no three periodic directions, which plane waves have; write pbc="T T T"'),
+        (_odd, "frame 1: found 3 electrons, needed an even number: only closed shells are computed"),
+    ],
+)
+def test_frames_that_cannot_be_labelled_are_named(tmp_path: Path, change: Callable[[Atoms], None], says: str) -> None:
+    frames = tmp_path / "frames.extxyz"
+    ase.io.write(frames, changed(change))
+    with pytest.raises(LabelError, match=rf"1 of 2 frames cannot be labelled\n  {re.escape(says)}"):
+        label(frames, tmp_path / "out", pw="/bin/false")
+
+
+def test_one_name_for_two_geometries_is_refused(tmp_path: Path) -> None:
+    frames = tmp_path / "frames.extxyz"
+    ase.io.write(frames, [displaced(0.0, "same"), displaced(0.1, "same")])
+    with pytest.raises(LabelError, match="found different geometries with one name: frame=same"):
+        label(frames, tmp_path / "out", pw="/bin/false")
+
+
+def test_a_name_that_the_folder_has_for_another_geometry_is_refused(tmp_path: Path) -> None:
+    frames = tmp_path / "frames.extxyz"
+    ase.io.write(frames, displaced(0.0, "same"))
+    label(frames, tmp_path / "out", pw="/bin/false")
+    ase.io.write(frames, displaced(0.1, "same"))
+    with pytest.raises(LabelError, match="frame=same stands for another geometry already"):
+        label(frames, tmp_path / "out", pw="/bin/false")
+
+
+def test_a_file_that_is_none(tmp_path: Path) -> None:
+    (tmp_path / "frames.extxyz").write_text("no frames\n")
+    with pytest.raises(LabelError, match=r"frames.extxyz: cannot be read"):
+        label(tmp_path / "frames.extxyz", tmp_path / "out", pw="/bin/false")
+
+
+def test_a_pw_that_is_not_there_is_told_with_its_package(tmp_path: Path) -> None:
+    done = run_label(frames_file(tmp_path), tmp_path / "out", "--pw", "no-such-pw.x")
+    assert done.returncode == 2
+    assert "no-such-pw.x: found no such program; install Quantum ESPRESSO (Debian: apt install" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("library", "warned"), [("blas", True), ("openblas-openmp", False)])
+def test_the_reference_blas_is_warned_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, library: str, warned: bool
+) -> None:
+    """What `ldd` says decides, here one of our own: which BLAS a machine has is not ours to change."""
+    blas = tmp_path / library / "libblas.so.3"
+    blas.parent.mkdir()
+    blas.touch()
+    (tmp_path / "ldd").write_text(f"#!/bin/sh\necho '\tlibblas.so.3 => {blas} (0x7f)'\n")
+    (tmp_path / "ldd").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    caplog.set_level("WARNING", logger="lpsmd")
+    label(frames_file(tmp_path), tmp_path / "out", pw="/bin/false")
+    assert ("reference BLAS" in caplog.text) is warned
+
+
+def test_a_pw_that_says_nothing_is_a_failed_frame(tmp_path: Path) -> None:
+    frames = tmp_path / "one.extxyz"
+    ase.io.write(frames, displaced(0.0, "centre"))
+    outcome = label(frames, tmp_path / "out", pw="/bin/false")
+    assert outcome.failed["centre"].reason == "pw.x ended with exit code 1; its last words: none"
