@@ -52,6 +52,7 @@ PROTOCOLS = {
     "small": Path(__file__).resolve().parent / "protocols" / "small.toml",
     "demo": DEMO_STUDY,
     "reference": Path(__file__).resolve().parent / "protocols" / "reference.toml",
+    "select": Path(__file__).resolve().parent / "protocols" / "select.toml",
 }
 
 #: The record beside the results of a study; its `study` is what `Study.to_dict` made.

@@ -26,7 +26,8 @@ def test_the_command_knows_every_protocol() -> None:
 def test_a_protocol_is_written_and_loads(protocol: str, tmp_path: Path) -> None:
     done = lpsmd("init", "mine", "--protocol", protocol, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert done.stdout == (f"mine/study.toml: the {protocol} protocol; edit it, then: lpsmd run mine/study.toml\n")
+    then = "select mine/study.toml -o FOLDER" if protocol == "select" else "run mine/study.toml"
+    assert done.stdout == f"mine/study.toml: the {protocol} protocol; edit it, then: lpsmd {then}\n"
     study = load_study(tmp_path / "mine" / "study.toml")
     assert study.name == protocol
     assert study.hash == load_study(PROTOCOLS[protocol]).hash

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-PROTOCOLS = ("small", "demo", "reference")
+PROTOCOLS = ("small", "demo", "reference", "select")
 FILE_NAME = "study.toml"
 
 
@@ -30,6 +30,7 @@ def init(target: str, protocol: str) -> None:
       demo       six models, 4 replicas of 2 ps of 52 atoms: what `lpsmd run demo` runs
       reference  the full protocol: 2x2x2 cells with disorder, 10 structures, three architectures
                  and two functionals, 300 replicas of 70 ps; with blocks for GPUs and Slurm
+      select     short, hot dynamics from which `lpsmd select` picks frames that want labels
 
     \b
     Examples:
@@ -51,7 +52,8 @@ def init(target: str, protocol: str) -> None:
         return
     file = Path(target) if target.endswith(".toml") else Path(target) / FILE_NAME
     _write_new(file, text)
-    click.echo(f"{file}: the {protocol} protocol; edit it, then: lpsmd run {file}")
+    then = f"lpsmd select {file} -o FOLDER" if protocol == "select" else f"lpsmd run {file}"
+    click.echo(f"{file}: the {protocol} protocol; edit it, then: {then}")
     if target in PROTOCOLS and target != protocol:
         click.echo(f"{target} is a folder here; that protocol is: lpsmd init --protocol {target}", err=True)
 

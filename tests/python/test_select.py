@@ -1,0 +1,375 @@
+"""`lpsmd select`: the committee, what is refused, what is picked, and the whole of it with two soft models."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import itertools
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import ase.io
+import numpy as np
+import pytest
+from ase import Atoms
+from click.testing import CliRunner, Result
+
+import tolerances
+from lpsmd.cli import main
+from lpsmd.labels.frames import read_frames
+from lpsmd.labels.recipe import read_recipe
+from lpsmd.models.contract import load_model, save_model
+from lpsmd.models.evaluate import evaluate
+from lpsmd.selection.committee import Bounds, Committee, Trust, force_deviation_eV_per_A
+from lpsmd.selection.diversity import farthest_points, mean_soap
+from lpsmd.selection.judging import Deviations, Refusal, judge, refusal_of
+from lpsmd.selection.sampling import Cell, SampledFrame, SelectionError, cells_of, studies_of
+from lpsmd.selection.selecting import with_seed
+from lpsmd.structure import LI6PS5CL_ELEMENTS, li6ps5cl
+from lpsmd.study import ModelSpec
+from lpsmd.study_file import load_study
+from support.selection import ONE_EV, STUDY, TWO_EV, bonded_model, study_folder
+
+# The first frame, then three turns of both temperatures.
+N, INVERSION, VOLUME = 7, 0.5, 0.03
+BOUNDS = ("--lower", "0.01", "--upper", "1.0")
+CELLS = ("--inversion", str(INVERSION), "--volume", str(VOLUME), "--drive", "two")
+
+
+def cell(*, inversion: float = 0.0, displaced_A: float = 0.0) -> Atoms:
+    built = li6ps5cl(a_A=10.0, inversion=inversion)
+    atoms = Atoms(built.symbols, positions=built.positions_A, cell=built.cell_A, pbc=True)
+    atoms.positions += np.random.default_rng(5).normal(0.0, displaced_A, atoms.positions.shape)
+    return atoms
+
+
+def sampled(atoms: Atoms) -> SampledFrame:
+    return SampledFrame(
+        atoms=atoms,
+        trajectory="t",
+        model="one",
+        temperature_K=600.0,
+        time_ps=0.0,
+        cell=Cell(inversion=0.0, volume_strain=0.0),
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The study, and in `out` what was selected from its dynamics."""
+    found = tmp_path_factory.mktemp("select")
+    study_folder(found)
+    result = select(found, *CELLS, *BOUNDS)
+    assert result.exit_code == 0, result.output
+    (found / "said.txt").write_text(result.output)
+    return found
+
+
+def select(folder: Path, *options: str, n: int = N) -> Result:
+    return CliRunner().invoke(
+        main, ["select", str(folder / "study.toml"), "-o", str(folder / "out"), *options, f"-n{n}"]
+    )
+
+
+def models(folder: Path) -> tuple[ModelSpec, ...]:
+    return load_study(study_folder(folder)).models
+
+
+# ----- the committee -----------------------------------------------------------------------------------------
+
+
+def test_deviation_is_the_largest_standard_deviation_of_a_force_vector() -> None:
+    forces = np.random.default_rng(1).normal(size=(3, 5, 3))
+    by_atom = [
+        np.sqrt(np.mean([np.sum((forces[m, i] - forces[:, i].mean(axis=0)) ** 2) for m in range(3)])) for i in range(5)
+    ]
+    assert force_deviation_eV_per_A(forces) == pytest.approx(max(by_atom), rel=tolerances.ROUNDING)
+    forces[2, 3, 1] = np.nan
+    assert force_deviation_eV_per_A(forces) == np.inf
+
+
+def test_two_models_of_which_one_bond_is_stronger(tmp_path: Path) -> None:
+    atoms = cell(displaced_A=0.1)
+    one, two = (evaluate(bonded_model(tmp_path / "m.pt", eV), atoms).forces_eV_per_A for eV in (ONE_EV, TWO_EV))
+    # Of two numbers the standard deviation is half their difference.
+    needed = 0.5 * np.linalg.norm(one - two, axis=1).max()
+    found = Committee(models(tmp_path)).deviation_eV_per_A(atoms)
+    assert found == pytest.approx(needed, rel=tolerances.ROUNDING)
+    assert found > 0.1
+
+
+def test_functionals_are_not_mixed_and_the_larger_deviation_counts(tmp_path: Path) -> None:
+    atoms = cell(displaced_A=0.1)
+    for name, eV in (("three", 5.0), ("four", 10.0)):
+        bonded_model(tmp_path / f"{name}.pt", eV, functional="HSE06")
+    more = "".join(f'[[models]]\npath = "./{name}.pt"\n\n' for name in ("three", "four"))
+    found = load_study(study_folder(tmp_path, STUDY.replace("[dynamics]", f"{more}[dynamics]"))).models
+    pbe, hse06 = (Committee(part).deviation_eV_per_A(atoms) for part in (found[:2], found[2:]))
+    assert hse06 > pbe
+    assert Committee(found).deviation_eV_per_A(atoms) == hse06
+    assert Committee(found[:3]).deviation_eV_per_A(atoms) == pbe  # one model alone is no committee
+    with pytest.raises(SelectionError, match=r"found one \(PBE\), three \(HSE06\), needed at least two models of one"):
+        Committee([found[0], found[2]])
+
+
+def test_bounds_place_a_deviation() -> None:
+    bounds = Bounds(lower_eV_per_A=0.2, upper_eV_per_A=1.0)
+    placed = [bounds.place(value) for value in (0.1, 0.2, 1.0, 1.1, np.inf, np.nan)]
+    assert placed == [Trust.BELOW, Trust.WITHIN, Trust.WITHIN, Trust.ABOVE, Trust.ABOVE, Trust.ABOVE]
+    with pytest.raises(SelectionError, match=r"found 1 and 0\.2 eV/Angstrom"):
+        Bounds(lower_eV_per_A=1.0, upper_eV_per_A=0.2)
+
+
+# ----- what is refused ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("inversion", [0.0, INVERSION])
+def test_a_crystal_that_vibrates_is_not_refused(inversion: float) -> None:
+    assert refusal_of(cell(inversion=inversion, displaced_A=0.15)) is None
+
+
+@pytest.mark.parametrize(("length_A", "refusal"), [(2.7, None), (2.9, Refusal.BROKEN)])
+def test_a_broken_unit_is_refused(length_A: float, refusal: Refusal | None) -> None:
+    atoms = cell()
+    p = atoms.symbols.search("P")[0]
+    bonded = next(s for s in atoms.symbols.search("S") if atoms.get_distance(p, s, mic=True) < 2.5)
+    atoms.set_distance(p, bonded, length_A, fix=0, mic=True)
+    assert refusal_of(atoms) is refusal
+
+
+def test_atoms_on_one_another_are_refused() -> None:
+    atoms = cell()
+    atoms.positions[1] = atoms.positions[0] + [0.5, 0.0, 0.0]
+    assert refusal_of(atoms) is Refusal.DISTANCE
+
+
+def test_a_frame_that_a_model_cannot_take_is_refused(tmp_path: Path) -> None:
+    specs = models(tmp_path)
+    for spec in specs:
+        loaded = load_model(spec.path)
+        few = dataclasses.replace(loaded.passport, max_neighbors=(2, 2, 2, 2))
+        save_model(loaded.program, few, spec.path)
+    seen = judge(
+        sampled(cell()),
+        Deviations(Committee(specs), tmp_path / "none.json"),
+        Bounds(lower_eV_per_A=0.0, upper_eV_per_A=1.0),
+    )
+    assert (seen.refusal, seen.deviation_eV_per_A, seen.trust) == (Refusal.MODEL, None, None)
+
+
+def test_deviations_are_kept_for_their_committee_alone(tmp_path: Path) -> None:
+    frame, file = sampled(cell(displaced_A=0.1)), tmp_path / "deviations.json"
+    committee = Committee(models(tmp_path))
+    first = Deviations(committee, file)
+    found = first.of(frame)
+    first.keep()
+    record = json.loads(file.read_text())
+    assert record["deviations"] == {frame.name: found}
+    file.write_text(json.dumps({**record, "deviations": {frame.name: 2.0 * found}}))
+    assert Deviations(committee, file).of(frame) == 2.0 * found  # no model was asked
+    bonded_model(tmp_path / "two.pt", 3.0)
+    others = Committee(load_study(tmp_path / "study.toml").models)
+    assert Deviations(others, file).of(frame) == others.deviation_eV_per_A(frame.atoms)
+
+
+# ----- diversity ---------------------------------------------------------------------------------------------
+
+
+def test_farthest_points_keep_away_from_what_is_known() -> None:
+    candidates = np.array([[0.1], [1.0], [2.0], [5.0], [5.0]])
+    everyone = [list(range(5))]
+    known, nothing = np.array([[0.0]]), np.empty((0, 1))
+    assert farthest_points(candidates, known, everyone, n=3, first=0) == [(3, 5.0), (2, 2.0), (1, 1.0)]
+    assert [index for index, _ in farthest_points(candidates, nothing, everyone, n=3, first=2)] == [2, 3, 0]
+    # Two are one point, and a known one is never taken.
+    assert [index for index, _ in farthest_points(candidates, candidates[:1], everyone, n=5, first=0)] == [3, 2, 1]
+
+
+def test_each_group_has_its_turn_as_long_as_it_has_frames() -> None:
+    candidates = np.array([[10.0], [20.0], [30.0], [1.0], [1.5]])
+    taken = farthest_points(candidates, np.array([[0.0]]), [[3, 4], [0, 1, 2]], n=5, first=0)
+    assert [index for index, _ in taken] == [4, 2, 3, 1, 0]
+
+
+def test_descriptor_knows_geometry_and_nothing_else() -> None:
+    atoms = cell(displaced_A=0.1)
+    turned = atoms.copy()
+    turned.rotate(35.0, (1.0, 2.0, 3.0), rotate_cell=True)
+    turned.positions += [1.0, 2.0, 3.0]
+    turned = turned[np.random.default_rng(2).permutation(len(turned))]
+    moved = cell(displaced_A=0.11)
+    here, there, other = mean_soap([atoms, turned, moved], LI6PS5CL_ELEMENTS)
+    assert np.linalg.norm(here - there) < tolerances.SOAP_DISTANCE
+    assert np.linalg.norm(here - other) > 100 * tolerances.SOAP_DISTANCE
+    blocks = np.linalg.norm(here.reshape(len(LI6PS5CL_ELEMENTS), -1), axis=1)
+    assert blocks == pytest.approx(1.0, rel=tolerances.ROUNDING)
+
+
+# ----- the cells ---------------------------------------------------------------------------------------------
+
+
+def test_each_cell_has_its_volume_and_sites_of_its_own(tmp_path: Path) -> None:
+    study = load_study(study_folder(tmp_path))
+    cells = cells_of(study, inversions=(0.0, 0.5), volume_strains=(-0.03, 0.0, 0.03))
+    assert len({found.name for found in cells}) == len(cells) == 6
+    studies = studies_of(study, cells, study.models[:1])
+    for found, own in studies.items():
+        atoms = own.structure.build(0)
+        assert atoms.volume_A3 == pytest.approx(1000.0 * (1.0 + found.volume_strain), rel=tolerances.ROUNDING)
+        assert f"anion inversion {found.inversion:g} " in atoms.title
+        assert not own.ensemble.stop_on_broken_framework
+    assert len({own.hash for own in studies.values()}) == 6
+    lithium = [own.structure.build(0).positions_A[:24] / own.structure.a_A for own in studies.values()]
+    assert not any(np.allclose(one, other) for one, other in itertools.combinations(lithium, 2))
+    other = studies_of(with_seed(study, 77), cells, study.models[:1])
+    assert not {own.hash for own in studies.values()} & {own.hash for own in other.values()}
+
+
+def test_0_and_0_point_0_are_one_study(tmp_path: Path) -> None:
+    study = load_study(study_folder(tmp_path))
+    hashes = set()
+    for zero in (0, 0.0):
+        cells = cells_of(study, inversions=(zero,), volume_strains=(zero,))
+        hashes |= {own.hash for own in studies_of(study, cells, study.models).values()}
+    assert len(hashes) == 1
+
+
+# ----- the whole ---------------------------------------------------------------------------------------------
+
+
+def rows(folder: Path) -> list[dict[str, str]]:
+    with (folder / "out" / "seen.csv").open() as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_picked_frames_say_where_they_come_from(folder: Path) -> None:
+    picked = ase.io.read(folder / "out" / "frames.extxyz", ":")
+    assert len(picked) == N
+    committee = Committee(load_study(folder / "study.toml").models)
+    for atoms in picked:
+        assert (atoms.info["inversion"], atoms.info["volume_strain"]) == (INVERSION, VOLUME)
+        assert atoms.info["temperature_K"] in (300.0, 600.0)
+        assert atoms.get_volume() == pytest.approx(
+            1000.0 * (1.0 + atoms.info["volume_strain"]), rel=tolerances.ROUNDING
+        )
+        found = committee.deviation_eV_per_A(atoms)  # of positions with eight digits
+        assert found == pytest.approx(atoms.info["committee_deviation"], rel=1e-5)
+        assert 0.01 <= found <= 1.0
+        origin = f"{atoms.info['model']}-{atoms.info['temperature_K']:g}K-replica-"
+        assert atoms.info["trajectory"].startswith(origin)
+
+
+def test_picked_frames_can_be_labelled(folder: Path) -> None:
+    frames = read_frames(folder / "out" / "frames.extxyz", read_recipe(), recipe_sha256="0")
+    assert len({frame.name for frame in frames}) == N
+    assert {"trajectory", "committee_deviation", "volume_strain"} <= set(frames[0].atoms.info)
+
+
+def test_every_frame_is_accounted_for(folder: Path) -> None:
+    found = rows(folder)
+    temperatures, replicas, frames = 2, 2, 11
+    assert len(found) == temperatures * replicas * frames
+    assert len({row["trajectory"] for row in found}) == temperatures * replicas
+    assert sorted(row["picked"] for row in found if row["picked"]) == [str(rank) for rank in range(1, N + 1)]
+    assert {row["verdict"] for row in found if row["picked"]} == {"within"}
+    record = json.loads((folder / "out" / "selection.json").read_text())
+    for share in record["seen"]:
+        mine = [
+            row["verdict"]
+            for row in found
+            if (float(row["temperature_K"]), float(row["inversion"])) == (share["temperature_K"], share["inversion"])
+        ]
+        told = {**share["refused"], **share["trust"]}
+        assert told == {verdict: mine.count(verdict) for verdict in told}
+        assert share["frames"] == len(mine) == sum(told.values())
+    assert sum(share["picked"] for share in record["seen"]) == N
+    assert record["committee"] == {"PBE": ["one", "two"]}
+    assert (folder / "out" / "seen.png").stat().st_size > 0
+    assert f"{N} of {len(found)} frames" in (folder / "said.txt").read_text()
+
+
+def test_again_runs_nothing_and_keeps_away_from_known_frames(folder: Path) -> None:
+    first = ase.io.read(folder / "out" / "frames.extxyz", ":")
+    known = folder / "known.extxyz"
+    shutil.copy(folder / "out" / "frames.extxyz", known)
+    before = {path: path.stat().st_mtime_ns for path in (folder / "out").rglob("chunk.*")}
+    again = select(folder, *CELLS, *BOUNDS, "--known", str(known), n=3)
+    assert again.exit_code == 0, again.output
+    assert {path: path.stat().st_mtime_ns for path in (folder / "out").rglob("chunk.*")} == before
+    second = ase.io.read(folder / "out" / "frames.extxyz", ":")
+    assert not {a.info["frame"] for a in first} & {a.info["frame"] for a in second}
+    # As good as what a longer list without known frames would have had next.
+    longer = select(folder, *CELLS, *BOUNDS, n=N + 3)
+    assert longer.exit_code == 0, longer.output
+    names = [atoms.info["frame"] for atoms in ase.io.read(folder / "out" / "frames.extxyz", ":")]
+    assert names == [atoms.info["frame"] for atoms in (*first, *second)]
+
+
+def test_no_frame_between_the_bounds_is_said(folder: Path) -> None:
+    result = select(folder, *CELLS, "--lower", "50", "--upper", "60")
+    assert result.exit_code == 2
+    assert "found no frame between the bounds: 44 frames, 44 below" in result.output
+
+
+def test_dry_run_says_what_would_run(tmp_path: Path) -> None:
+    study_folder(tmp_path)
+    result = select(tmp_path, "--inversion", "0", *CELLS, "--dry-run")
+    assert result.exit_code == 0, result.output
+    assert "2 cells: inversion-0_volume+0.03, inversion-0.5_volume+0.03" in result.output
+    assert "two-600K" in result.output
+    assert "one-600K" not in result.output
+    assert "88 frames, judged by one, two (PBE); 7 to pick, 0 known" in result.output
+    assert not (tmp_path / "out").exists()
+
+
+# ----- bad input ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("change", "options", "said"),
+    [
+        (('[[models]]\npath = "./two.pt"\n', ""), (), "found one (PBE), needed at least two models of one functional"),
+        (("replicas = 2", "target_relative_error = 0.1"), (), "found target_relative_error, needed replicas"),
+        (("[dynamics]", '[dynamics]\nensemble = "npt"'), (), 'found ensemble = "npt", needed "nvt"'),
+        (None, ("--drive", "three"), "--drive: found three, needed a model of the study: one, two"),
+        (None, ("--volume", "3"), "--volume: found 3, needed at most 0.2"),
+        (None, ("--inversion", "1.5"), "inversion: found 1.5, needed a fraction"),
+        (None, ("--lower", "2", "--upper", "1"), "--lower, --upper: found 2 and 1 eV/Angstrom"),
+        (None, ("--known", "none.extxyz"), "--known none.extxyz: cannot be read"),
+        (None, ("--known", "nacl.extxyz"), "--known nacl.extxyz frame 0: found Na, needed periodic frames of Li, P"),
+    ],
+)
+def test_bad_input_is_told_before_anything_runs(
+    change: tuple[str, str] | None,
+    options: tuple[str, ...],
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    study_folder(tmp_path, STUDY.replace(*change) if change else STUDY)
+    ase.io.write(tmp_path / "nacl.extxyz", Atoms("NaCl", positions=[[0, 0, 0], [2.8, 0, 0]], cell=[6] * 3, pbc=True))
+    monkeypatch.chdir(tmp_path)
+    result = select(tmp_path, *options)
+    assert result.exit_code == 2
+    assert said in result.output
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_missing_dscribe_is_told_before_anything_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study_folder(tmp_path)
+    monkeypatch.setitem(sys.modules, "dscribe.descriptors", None)
+    result = select(tmp_path)
+    assert result.exit_code == 2
+    assert "pip install 'lpsmd[select]'" in result.output
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_cell_of_ones_own_is_refused(tmp_path: Path) -> None:
+    ase.io.write(tmp_path / "mine.extxyz", cell())
+    own = STUDY.replace('generator = "li6ps5cl"\na_A = 10.0', 'file = "mine.extxyz"')
+    study_folder(tmp_path, own)
+    result = select(tmp_path)
+    assert result.exit_code == 2
+    assert "found a structure file, needed a generator in [structure]" in result.output
