@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from lpsmd.report import StudyReport
     from lpsmd.structure import Structure
 
+#: The record beside the results of a study; its `study` is what `Study.to_dict` made.
+STUDY_RECORD = "study.json"
+
 #: Seeds that LAMMPS takes everywhere: its Marsaglia generator stops at 900000000.
 MAX_SEED = 900_000_000
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from lpsmd.errors import LpsmdError
 from lpsmd.structure import A_RANGE_A, ATOMS_PER_CELL
 from lpsmd.study import (
+    STUDY_RECORD,
     AnalysisSpec,
     Dynamics,
     EnsembleSpec,
@@ -54,9 +55,6 @@ PROTOCOLS = {
     "reference": Path(__file__).resolve().parent / "protocols" / "reference.toml",
     "select": Path(__file__).resolve().parent / "protocols" / "select.toml",
 }
-
-#: The record beside the results of a study; its `study` is what `Study.to_dict` made.
-RECORD_NAME = "study.json"
 
 #: Fewer frames than this have no window to fit.
 MIN_DUMP_INTERVALS = 10
@@ -123,14 +121,14 @@ def _from_file(path: Path) -> Study:
 
 def _from_results(folder: Path) -> Study:
     """The study of a results folder, exactly as it was run."""
-    file = folder / RECORD_NAME
+    file = folder / STUDY_RECORD
     try:
         values = json.loads(file.read_text(encoding="utf-8"))["study"]
         study = Study.from_dict(values)
     except FileNotFoundError as error:
         inside = sorted(found.name for found in folder.glob("*.toml"))
         hint = f"it holds {', '.join(inside)}: give that file" if inside else "give a study file instead"
-        raise StudyError(f"{folder}: found no {RECORD_NAME}, so no study was run here; {hint}") from error
+        raise StudyError(f"{folder}: found no {STUDY_RECORD}, so no study was run here; {hint}") from error
     except OSError as error:
         raise StudyError(f"{file}: cannot be read: {error}") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -469,7 +467,7 @@ def _executor_faults(section: ExecutorSection) -> Iterator[str]:
         )
     if on_each > 1 and not n_gpus:
         yield (
-            f"[executor]: replicas_per_gpu: found {_replicas_per_gpu(section)} without GPUs, needed gpus = [0], or "
+            f"[executor]: replicas_per_gpu: found {on_each} without GPUs, needed gpus = [0], or "
             f"gpus_per_node in [executor.slurm]; for replicas at a time on CPUs write workers"
         )
 

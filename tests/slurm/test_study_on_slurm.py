@@ -18,8 +18,8 @@ from subprocess import PIPE, STDOUT
 import pytest
 
 from lpsmd.ensemble import FailureKind, read_ensemble
-from lpsmd.ensemble.claim import STUDY_RECORD
 from lpsmd.inputs import find_lmp
+from lpsmd.study import STUDY_RECORD
 from support.slurm_cluster import PARTITION, SlurmCluster
 from support.studies import STUDY, study_file
 

@@ -8,16 +8,12 @@ from pathlib import Path
 
 import click
 
+from lpsmd.cli._options import output_folder
+
 
 @click.command()
 @click.argument("frames", type=click.Path(path_type=Path, dir_okay=False))
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path, file_okay=False),
-    required=True,
-    help="Folder for everything; the same command goes on there.",
-)
+@output_folder
 @click.option(
     "--recipe", type=click.Path(path_type=Path, dir_okay=False), help="TOML file; default: the one that ships."
 )

@@ -6,16 +6,12 @@ from pathlib import Path
 
 import click
 
+from lpsmd.cli._options import output_folder
+
 
 @click.command()
 @click.argument("study", metavar="STUDY.toml")
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path, file_okay=False),
-    required=True,
-    help="Folder for everything; the same command goes on there.",
-)
+@output_folder
 @click.option("-n", "--n", "count", type=click.IntRange(min=1), default=40, show_default=True, help="Frames to pick.")
 @click.option(
     "--inversion",

@@ -16,12 +16,11 @@ from lpsmd import __version__
 from lpsmd.ensemble.files import EnsembleError, read_json, write_atomically, write_json
 from lpsmd.ensemble.replicas import INPUT_NAME, STRUCTURES, Plan, StructureRecord
 from lpsmd.inputs import find_lammps_input, lammps_program
-from lpsmd.study import Study, file_sha256
+from lpsmd.study import STUDY_RECORD, Study, file_sha256
 
 if TYPE_CHECKING:
     from lpsmd.structure import Structure
 
-STUDY_RECORD = "study.json"
 DRIVER_LOCK = "driver.lock"
 #: LAMMPS splits lines at spaces after it has put in the values of variables, reads these signs as its own, and drops
 #: what is not ASCII.

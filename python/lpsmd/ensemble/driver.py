@@ -195,7 +195,7 @@ class _Driver:
     told_at: float = 0.0
     alone: bool = True
 
-    def run(self, todo: list[Replica], executor: ExecutorSpec, *, workers: int | None) -> None:
+    def run(self, todo: list[Replica], executor: ExecutorSpec, *, workers: int) -> None:
         """Until nothing is left to do; an engine that comes to an end is started again, some times."""
         self._tell()
         folder = self.plan.output / "parsl"
@@ -203,7 +203,7 @@ class _Driver:
             folder /= f"{host()}-{os.getpid()}"
         for starts_left in reversed(range(_ENGINE_STARTS)):
             try:
-                with parsl_engine(executor, folder=folder, workers=workers_of(executor, workers)) as self.engine:
+                with parsl_engine(executor, folder=folder, workers=workers) as self.engine:
                     self._run(todo)
             except EngineError as error:
                 if not starts_left:
@@ -266,10 +266,8 @@ class _Driver:
             self._wait(replica, _BUSY_AGAIN_S, end.holder)
         elif end.failure is not None and stops:
             self._wait(replica, _HICCUP_S, f"{end.failure.kind}: {end.failure.reason}")
-        elif end.failure is not None and outcome_of(self.plan, replica).failure is None:  # another node may do it
-            self._wait(replica, _BUSY_AGAIN_S, f"{end.failure.kind}: {end.failure.reason}")
         else:
-            self._ended(replica)
+            self._ended(replica, end.failure)
 
     def _met_by_all(self, failure: Failure) -> bool:
         """Whether LAMMPS refuses to begin, and no replica has come further: then it is not this replica's fault."""
@@ -311,8 +309,11 @@ class _Driver:
             self.waited.add(replica)
         self.later.append((time.monotonic() + seconds, replica))
 
-    def _ended(self, replica: Replica) -> None:
+    def _ended(self, replica: Replica, last: Failure | None) -> None:
         outcome = outcome_of(self.plan, replica)
+        if last is not None and outcome.failure is None:  # another node may do it
+            self._wait(replica, _BUSY_AGAIN_S, f"{last.kind}: {last.reason}")
+            return
         self.watcher.finished(outcome)
         self._refuse_a_row_of_failures(outcome)
         decision = self.waves.ended(outcome)
