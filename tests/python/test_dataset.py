@@ -18,7 +18,7 @@ import tolerances
 from lpsmd.cli import main
 from lpsmd.dataset.checks import geometry_hash
 from lpsmd.dataset.importing import DatasetError, import_dataset
-from lpsmd.training.data import DFT_FOLDER
+from support.training import DFT_FOLDER
 
 ENERGY_EV, NUMBER = -8130.0, 5
 
