@@ -18,7 +18,7 @@ import pytest
 from click.testing import CliRunner
 
 from lpsmd.cli.train import train
-from lpsmd.training import data, environments, history, pipeline, pretraining, record, stages
+from lpsmd.training import data, environments, history, pipeline, pretraining, record, stages, watching
 from lpsmd.training.data import TrainingError
 from lpsmd.training.history import Course
 from lpsmd.training.plan import TrainingPlan
@@ -700,3 +700,11 @@ def test_requirements_pin_the_same_torch():
         lines = [line for line in path.read_text().splitlines() if not line.startswith("#")]
         assert lines[0] == "torch==2.13.0", path.name
         assert all("==" in line for line in lines), path.name
+
+
+def test_an_epoch_is_told_in_one_line(dataset, tmp_path):
+    stage = stage_of("nequip", tmp_path, dataset.part("PBE", "train"), dataset.part("PBE", "validation"))
+    line = watching.epoch_line(stage, epoch(9, force=61.24, energy=3.217), epoch(7, force=60.0, energy=3.0))
+    assert line == (
+        "PBE: epoch 10 of at most 300, validation 61.2 meV/Å, 3.22 meV/atom; best 60.0 meV/Å, 3.00 meV/atom in epoch 8"
+    )

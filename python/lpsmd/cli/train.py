@@ -109,7 +109,7 @@ def train(output: Path, **options: Any) -> None:
     """
     from rich.console import Console
 
-    from lpsmd.cli.run import log_to
+    from lpsmd.cli.run import log_to, stoppable
     from lpsmd.training.pipeline import train_model
     from lpsmd.training.plan import TrainingPlan
     from lpsmd.training.watching import watching
@@ -117,7 +117,7 @@ def train(output: Path, **options: Any) -> None:
     console = Console(stderr=True)
     log_to(console)
     plan = TrainingPlan(output=output, **options)
-    with watching(console) as watcher:
+    with stoppable(plan.workdir), watching(console) as watcher:
         record = train_model(plan, watcher=watcher)
     _print(plan.output, record)
 

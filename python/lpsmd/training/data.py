@@ -185,9 +185,7 @@ def energy_shifts_eV(frames: Sequence[Atoms], type_names: Sequence[str]) -> dict
     Frames of one composition fix a single number: then every type has the mean energy per atom. What the compositions
     leave open has no effect on them, and would need labels of others to be known.
     """
-    counts, energies = composition(frames, type_names), energies_eV(frames)
-    mean = float(energies.sum() / counts.sum())
-    return _fitted(dict.fromkeys(type_names, mean), counts, energies)
+    return _per_type(composition(frames, type_names), energies_eV(frames), type_names)
 
 
 def moved_shifts_eV(
@@ -195,19 +193,21 @@ def moved_shifts_eV(
 ) -> dict[str, float]:
     """Per-type energies for the labels `after`, from those for the labels `before` of the same geometries.
 
-    The least change that takes up the mean difference: a model keeps what it knows of the geometries.
+    The difference of the labels is shared out as `energy_shifts_eV` shares out energies: a model keeps what it knows of
+    the geometries.
     """
-    start = dict.fromkeys(shifts_eV, 0.0)
-    counts = composition(after, list(shifts_eV))
-    change = _fitted(start, counts, energies_eV(after) - energies_eV(before))
+    names = list(shifts_eV)
+    change = _per_type(composition(after, names), energies_eV(after) - energies_eV(before), names)
     return {name: value + change[name] for name, value in shifts_eV.items()}
 
 
-def _fitted(start: Mapping[str, float], counts: NDArray[np.float64], energies: NDArray[np.float64]) -> dict[str, float]:
-    values = np.array(list(start.values()))
-    # The pseudo-inverse gives the least change.
-    values += np.linalg.pinv(counts, rcond=1e-8) @ (energies - counts @ values)
-    return dict(zip(start, values.tolist(), strict=True))
+def _per_type(
+    counts: NDArray[np.float64], energies: NDArray[np.float64], type_names: Sequence[str]
+) -> dict[str, float]:
+    mean = energies.sum() / counts.sum()
+    # The pseudo-inverse gives the least departure from the mean.
+    values = mean + np.linalg.pinv(counts, rcond=1e-8) @ (energies - mean * counts.sum(axis=1))
+    return dict(zip(type_names, values.tolist(), strict=True))
 
 
 def _neighbor_counts(frames: Sequence[Atoms], type_names: Sequence[str], cutoff_A: float) -> Iterator[NDArray[np.int_]]:
