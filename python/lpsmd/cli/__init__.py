@@ -32,7 +32,7 @@ _COMMANDS = {
     "train": ("lpsmd.cli.train", "Retrain the demonstration models."),
     "select": ("lpsmd.cli.select", "Pick frames worth a label: dynamics, committee, diversity."),
     "label": ("lpsmd.cli.label", "Label frames with PBE and HSE06 through Quantum ESPRESSO."),
-    "dataset": ("lpsmd.cli.dataset", "Check and join labelled frames from anywhere."),
+    "dataset": ("lpsmd.cli.dataset", "Check, join, split and show labelled frames from anywhere."),
 }
 
 
