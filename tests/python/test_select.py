@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import io
 import itertools
 import json
 import shutil
@@ -25,9 +26,9 @@ from lpsmd.models.evaluate import evaluate
 from lpsmd.selection.committee import Bounds, Committee, Trust, force_deviation_eV_per_A
 from lpsmd.selection.diversity import farthest_points, mean_soap
 from lpsmd.selection.judging import Deviations, Refusal, judge, refusal_of
-from lpsmd.selection.sampling import Cell, SampledFrame, SelectionError, cells_of, studies_of
+from lpsmd.selection.sampling import Cell, SampledFrame, SelectionError, cells_of, start_of, studies_of
 from lpsmd.selection.selecting import with_seed
-from lpsmd.structure import LI6PS5CL_ELEMENTS, li6ps5cl
+from lpsmd.structure import LI6PS5CL_ELEMENTS, li6ps5cl, read_structure
 from lpsmd.study import ModelSpec
 from lpsmd.study_file import load_study
 from support.selection import ONE_EV, STUDY, TWO_EV, bonded_model, study_folder
@@ -49,6 +50,7 @@ def sampled(atoms: Atoms) -> SampledFrame:
     return SampledFrame(
         atoms=atoms,
         trajectory="t",
+        start="s",
         model="one",
         temperature_K=600.0,
         time_ps=0.0,
@@ -151,12 +153,17 @@ def test_a_frame_that_a_model_cannot_take_is_refused(tmp_path: Path) -> None:
         loaded = load_model(spec.path)
         few = dataclasses.replace(loaded.passport, max_neighbors=(2, 2, 2, 2))
         save_model(loaded.program, few, spec.path)
-    seen = judge(
-        sampled(cell()),
-        Deviations(Committee(specs), tmp_path / "none.json"),
-        Bounds(lower_eV_per_A=0.0, upper_eV_per_A=1.0),
-    )
+    frame, file = sampled(cell()), tmp_path / "deviations.json"
+    committee, bounds = Committee(specs), Bounds(lower_eV_per_A=0.0, upper_eV_per_A=1.0)
+    deviations = Deviations(committee, file)
+    seen = judge(frame, deviations, bounds)
     assert (seen.refusal, seen.deviation_eV_per_A, seen.trust) == (Refusal.MODEL, None, None)
+    deviations.keep()
+    assert "has 16 Li neighbours" in json.loads(file.read_text())["refused"][frame.name]
+    # Atoms that any model takes, under the same name: no model was asked.
+    sparse = dataclasses.replace(frame, atoms=Atoms("LiCl", positions=[[0, 0, 0], [20, 0, 0]], cell=[40] * 3, pbc=True))
+    assert committee.deviation_eV_per_A(sparse.atoms) < 1.0
+    assert judge(sparse, Deviations(committee, file), bounds).refusal is Refusal.MODEL
 
 
 def test_deviations_are_kept_for_their_committee_alone(tmp_path: Path) -> None:
@@ -183,8 +190,10 @@ def test_farthest_points_keep_away_from_what_is_known() -> None:
     known, nothing = np.array([[0.0]]), np.empty((0, 1))
     assert farthest_points(candidates, known, everyone, n=3, first=0) == [(3, 5.0), (2, 2.0), (1, 1.0)]
     assert [index for index, _ in farthest_points(candidates, nothing, everyone, n=3, first=2)] == [2, 3, 0]
-    # Two are one point, and a known one is never taken.
-    assert [index for index, _ in farthest_points(candidates, candidates[:1], everyone, n=5, first=0)] == [3, 2, 1]
+    # Two are one point, and a known one is never taken, nor with the rounding of a file.
+    for rounding in (0.0, 1e-6):
+        taken = farthest_points(candidates, candidates[:1] + rounding, everyone, n=5, first=0)
+        assert [index for index, _ in taken] == [3, 2, 1]
 
 
 def test_each_group_has_its_turn_as_long_as_it_has_frames() -> None:
@@ -223,14 +232,36 @@ def test_each_cell_has_its_volume_and_sites_of_its_own(tmp_path: Path) -> None:
     assert len({own.hash for own in studies.values()}) == 6
     lithium = [own.structure.build(0).positions_A[:24] / own.structure.a_A for own in studies.values()]
     assert not any(np.allclose(one, other) for one, other in itertools.combinations(lithium, 2))
-    other = studies_of(with_seed(study, 77), cells, study.models[:1])
-    assert not {own.hash for own in studies.values()} & {own.hash for own in other.values()}
+    assert studies_of(study, cells[::-1], study.models[:1]) == studies  # whatever their order
+
+
+def test_no_two_cells_or_seeds_share_a_start(tmp_path: Path) -> None:
+    count, seeds = 2, (1, 2, 3, 4)
+    study = load_study(study_folder(tmp_path, STUDY.replace("a_A = 10.0", f"a_A = 10.0\ncount = {count}")))
+    cells = cells_of(study, inversions=(0.0, 0.5), volume_strains=(0.0, 0.03))
+    found = [own for seed in seeds for own in studies_of(with_seed(study, seed), cells, study.models[:1]).values()]
+    assert len({own.hash for own in found}) == len(found) == len(cells) * len(seeds)
+    starts = {start_of(own.structure.build(index)) for own in found for index in range(count)}
+    assert len(starts) == len(found) * count
+
+
+def test_a_start_is_an_arrangement_of_sites_at_any_volume() -> None:
+    starts = [start_of(li6ps5cl(a_A=10.0, seed=seed)) for seed in range(1, 9)]
+    assert len(set(starts)) == len(starts)
+    assert start_of(li6ps5cl(a_A=9.7, seed=1)) == starts[0]
+    # As a file has it: an identifier, although most SHA-256 begin with digits.
+    written = [Atoms("Li", cell=[9] * 3, pbc=True, info={"start": start}) for start in starts]
+    file = io.StringIO()
+    ase.io.write(file, written, format="extxyz")
+    file.seek(0)
+    assert [atoms.info["start"] for atoms in ase.io.iread(file, format="extxyz")] == starts
+    assert {len(start) for start in starts} == {16}
 
 
 def test_0_and_0_point_0_are_one_study(tmp_path: Path) -> None:
     study = load_study(study_folder(tmp_path))
     hashes = set()
-    for zero in (0, 0.0):
+    for zero in (0, 0.0, -0.0):
         cells = cells_of(study, inversions=(zero,), volume_strains=(zero,))
         hashes |= {own.hash for own in studies_of(study, cells, study.models).values()}
     assert len(hashes) == 1
@@ -248,7 +279,10 @@ def test_picked_frames_say_where_they_come_from(folder: Path) -> None:
     picked = ase.io.read(folder / "out" / "frames.extxyz", ":")
     assert len(picked) == N
     committee = Committee(load_study(folder / "study.toml").models)
+    (own,) = (folder / "out" / "dynamics").iterdir()
+    start = start_of(read_structure(own / "structures" / "structure-0.data"))
     for atoms in picked:
+        assert atoms.info["start"] == start
         assert (atoms.info["inversion"], atoms.info["volume_strain"]) == (INVERSION, VOLUME)
         assert atoms.info["temperature_K"] in (300.0, 600.0)
         assert atoms.get_volume() == pytest.approx(
@@ -272,6 +306,7 @@ def test_every_frame_is_accounted_for(folder: Path) -> None:
     temperatures, replicas, frames = 2, 2, 11
     assert len(found) == temperatures * replicas * frames
     assert len({row["trajectory"] for row in found}) == temperatures * replicas
+    assert len({row["start"] for row in found}) == 1  # count = 1: all replicas have the same sites
     assert sorted(row["picked"] for row in found if row["picked"]) == [str(rank) for rank in range(1, N + 1)]
     assert {row["verdict"] for row in found if row["picked"]} == {"within"}
     record = json.loads((folder / "out" / "selection.json").read_text())

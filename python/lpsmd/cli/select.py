@@ -104,8 +104,8 @@ def select(
 
     \b
     In the output folder:
-      frames.extxyz    what was picked, in its order, with trajectory, temperature_K, inversion, volume_strain and
-                       committee_deviation (eV/Angstrom) of each
+      frames.extxyz    what was picked, in its order, with trajectory, start (of its dynamics), temperature_K,
+                       inversion, volume_strain and committee_deviation (eV/Angstrom) of each
       seen.csv         every frame with its deviation and verdict; seen.png shows the deviations by temperature
       selection.json   study, models, bounds, hashes and what was seen
       dynamics/        the studies, as `lpsmd run` leaves them

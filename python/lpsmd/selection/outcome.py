@@ -110,6 +110,7 @@ def labelless(seen: SeenFrame) -> Atoms:
         "frame": frame.name,
         "kind": "md",
         "trajectory": frame.trajectory,
+        "start": frame.start,
         "time_ps": frame.time_ps,
         "model": frame.model,
         "temperature_K": frame.temperature_K,
@@ -124,13 +125,15 @@ def _csv(selection: Selection) -> str:
     """A line for each frame that was seen."""
     picked = {id(entry.seen): rank for rank, entry in enumerate(selection.picked, 1)}
     lines = [
-        "trajectory,time_ps,model,temperature_K,inversion,volume_strain,committee_deviation_eV_per_A,verdict,picked"
+        "trajectory,start,time_ps,model,temperature_K,inversion,volume_strain,committee_deviation_eV_per_A,verdict,"
+        "picked"
     ]
     for entry in selection.seen:
         frame, deviation = entry.frame, entry.deviation_eV_per_A
         cell = frame.cell
         values = [
             frame.trajectory,
+            frame.start,
             f"{frame.time_ps:g}",
             frame.model,
             f"{frame.temperature_K:g}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -10,12 +11,16 @@ from pathlib import Path
 from ase import Atoms
 
 from lpsmd.analysis.trajectory import read_dump
+from lpsmd.dataset.checks import geometry_hash
 from lpsmd.ensemble import Ensemble, ReplicaOutcome
 from lpsmd.errors import LpsmdError
+from lpsmd.structure import Structure, read_structure
 from lpsmd.study import GeneratedStructure, ModelSpec, Study
 
 #: Relative change of volume that is no mistake in the unit: 3 % is 0.03.
 _MOST_STRAIN = 0.2
+#: Volume to which start structures are brought before they are told apart.
+_START_VOLUME_A3_PER_ATOM = 20.0
 
 
 class SelectionError(LpsmdError):
@@ -39,12 +44,13 @@ class Cell:
 class SampledFrame:
     """A frame of the dynamics.
 
-    `trajectory` names the replica, and no other one of any study; `model` is the one that moved it; `time_ps` counts
-    from the start of the production.
+    `trajectory` names the replica, and no other one of any study; `start` what it began from, see `start_of`; `model`
+    is the one that moved it; `time_ps` counts from the start of the production.
     """
 
     atoms: Atoms
     trajectory: str
+    start: str
     model: str
     temperature_K: float
     time_ps: float
@@ -75,9 +81,13 @@ def cells_of(study: Study, *, inversions: Sequence[float], volume_strains: Seque
     for strain in volume_strains:
         if abs(strain) > _MOST_STRAIN:
             raise SelectionError(f"--volume: found {strain:g}, needed at most {_MOST_STRAIN:g}; 3 % is 0.03")
-    # As floats: what is written 0 and 0.0 is one study.
-    cells = itertools.product(dict.fromkeys(map(float, inversions)), dict.fromkeys(map(float, volume_strains)))
+    cells = itertools.product(_distinct(inversions), _distinct(volume_strains))
     return [Cell(inversion=inversion, volume_strain=strain) for inversion, strain in cells]
+
+
+def _distinct(values: Sequence[float]) -> list[float]:
+    """Without repetitions; what is written 0, 0.0 and -0.0 is one study."""
+    return list(dict.fromkeys(float(value) + 0.0 for value in values))
 
 
 def studies_of(study: Study, cells: Sequence[Cell], drivers: Sequence[ModelSpec]) -> dict[Cell, Study]:
@@ -85,10 +95,10 @@ def studies_of(study: Study, cells: Sequence[Cell], drivers: Sequence[ModelSpec]
 
     Broken bonds stop no replica: the selection leaves those frames out, and counts them.
     """
-    return {cell: _study_in(study, cell, number, drivers) for number, cell in enumerate(cells)}
+    return {cell: _study_in(study, cell, drivers) for cell in cells}
 
 
-def _study_in(study: Study, cell: Cell, number: int, drivers: Sequence[ModelSpec]) -> Study:
+def _study_in(study: Study, cell: Cell, drivers: Sequence[ModelSpec]) -> Study:
     own = study.structure
     assert isinstance(own, GeneratedStructure)
     return replace(
@@ -98,7 +108,7 @@ def _study_in(study: Study, cell: Cell, number: int, drivers: Sequence[ModelSpec
             own,
             a_A=own.a_A * (1.0 + cell.volume_strain) ** (1.0 / 3.0),
             inversion=cell.inversion,
-            seed=own.seed + number * own.count,
+            seed=_structure_seed(own.seed, cell),
         ),
         models=tuple(drivers),
         dynamics=replace(study.dynamics, dump_species=None),
@@ -106,13 +116,33 @@ def _study_in(study: Study, cell: Cell, number: int, drivers: Sequence[ModelSpec
     )
 
 
+def _structure_seed(seed: int, cell: Cell) -> int:
+    """Of a cell alone, not of its place in the list; 48 bits, so that no other cell or seed counts up into it."""
+    return int.from_bytes(hashlib.sha256(f"{seed}/{cell.name}".encode()).digest()[:6], "big")
+
+
+def start_of(structure: Structure) -> str:
+    """16 hex digits of the SHA-256 of a start structure: symbols, cell and positions to 1e-4 Angstrom.
+
+    All replicas that begin from one arrangement of anions and Li have it, whatever their model, temperature and
+    volume (it is taken at 20 Angstrom^3 for each atom): frames of one start are not independent.
+    """
+    atoms = Atoms(structure.symbols, positions=structure.positions_A, cell=structure.cell_A, pbc=True)
+    length = (_START_VOLUME_A3_PER_ATOM * len(atoms) / structure.volume_A3) ** (1.0 / 3.0)
+    atoms.set_cell(length * atoms.cell, scale_atoms=True)
+    # From the first letter on: extended XYZ has no quotes that keep 0123 and 12e34 from being read as numbers.
+    return geometry_hash(atoms).lstrip("0123456789")[:16]
+
+
 def frames_of(ensemble: Ensemble, cell: Cell) -> Iterator[SampledFrame]:
     """All frames of the whole chunks of all replicas, also of those that failed later."""
+    # What LAMMPS read: a folder goes on with its files, also under an lpsmd that would build others.
+    starts = [start_of(read_structure(ensemble.output / record.data_file)) for record in ensemble.plan.structures]
     for outcome in ensemble.outcomes:
-        yield from _frames_of(outcome, cell)
+        yield from _frames_of(outcome, cell, starts[outcome.replica.structure])
 
 
-def _frames_of(outcome: ReplicaOutcome, cell: Cell) -> Iterator[SampledFrame]:
+def _frames_of(outcome: ReplicaOutcome, cell: Cell, start: str) -> Iterator[SampledFrame]:
     replica = outcome.replica
     dumps: list[str | Path] = [replica.file(chunk, "dump.gz") for chunk in outcome.status.chunks if chunk]
     if not dumps:
@@ -127,6 +157,7 @@ def _frames_of(outcome: ReplicaOutcome, cell: Cell) -> Iterator[SampledFrame]:
         yield SampledFrame(
             atoms=atoms,
             trajectory=f"{replica.condition.name}-{replica.directory.name}",
+            start=start,
             model=replica.condition.model.label,
             temperature_K=replica.condition.temperature_K,
             time_ps=round(float(time_ps), 6),
