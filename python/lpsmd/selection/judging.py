@@ -17,6 +17,9 @@ from lpsmd.models.contract import ModelFileError
 from lpsmd.selection.committee import Bounds, Committee, Trust
 from lpsmd.selection.sampling import SampledFrame
 
+#: The verdict on a frame that is not refused, where no committee is asked.
+WHOLE = "whole"
+
 
 class Refusal(StrEnum):
     """Why a frame is not labelled, whatever the committee says of it."""
@@ -28,7 +31,10 @@ class Refusal(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SeenFrame:
-    """A frame and what was found: a refusal, or the deviation of the committee and where that lies."""
+    """A frame and what was found: a refusal, or the deviation of the committee and where that lies.
+
+    All are None for a whole frame about which no committee was asked.
+    """
 
     frame: SampledFrame
     refusal: Refusal | None = None
@@ -38,7 +44,7 @@ class SeenFrame:
     @property
     def verdict(self) -> str:
         """In one word or two."""
-        return str(self.refusal or self.trust)
+        return str(self.refusal or self.trust or WHOLE)
 
 
 class Deviations:

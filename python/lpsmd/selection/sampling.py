@@ -15,10 +15,12 @@ from lpsmd.dataset.checks import geometry_hash
 from lpsmd.ensemble import Ensemble, ReplicaOutcome
 from lpsmd.errors import LpsmdError
 from lpsmd.structure import Structure, read_structure
-from lpsmd.study import GeneratedStructure, ModelSpec, Study
+from lpsmd.study import GeneratedStructure, ModelSpec, StructureFile, Study
 
 #: Relative change of volume that is no mistake in the unit: 3 % is 0.03.
 _MOST_STRAIN = 0.2
+#: Fractions of the 4a sites with S where none are given: ordered, and fully disordered.
+DEFAULT_INVERSIONS = (0.0, 0.5)
 #: Volume to which start structures are brought before they are told apart.
 _START_VOLUME_A3_PER_ATOM = 20.0
 
@@ -29,15 +31,19 @@ class SelectionError(LpsmdError):
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """Where a study is run: anion inversion, and volume relative to that of the study's own cell, minus one."""
+    """Where a study is run: anion inversion, and volume relative to that of the study's own cell, minus one.
 
-    inversion: float
+    `inversion` is None for a structure file, whose anions are where they are.
+    """
+
+    inversion: float | None
     volume_strain: float
 
     @property
     def name(self) -> str:
-        """What its folder is called: inversion-0.5_volume+0.03."""
-        return f"inversion-{self.inversion:g}_volume{self.volume_strain:+g}"
+        """What its folder is called: inversion-0.5_volume+0.03, of a structure file volume+0.03."""
+        disorder = "" if self.inversion is None else f"inversion-{self.inversion:g}_"
+        return f"{disorder}volume{self.volume_strain:+g}"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -63,16 +69,18 @@ class SampledFrame:
 
 
 def cells_of(study: Study, *, inversions: Sequence[float], volume_strains: Sequence[float]) -> list[Cell]:
-    """Every inversion at every volume.
+    """Every inversion at every volume; without inversions those of `DEFAULT_INVERSIONS`, and of a file its own.
 
     Raises
     ------
     SelectionError
         If the study is not one whose cells can be made so, or a value is not possible.
     """
-    if not isinstance(study.structure, GeneratedStructure):
+    generated = isinstance(study.structure, GeneratedStructure)
+    if inversions and not generated:
         raise SelectionError(
-            f"{study.name}: found a structure file, needed a generator in [structure]: disorder and volume are varied"
+            f"--inversion: found {inversions[0]:g} for a structure file, needed none: its anions are where they are; "
+            "write one study for each file, or a generator in [structure]"
         )
     if study.dynamics.ensemble == "npt":
         raise SelectionError(f'{study.name}: found ensemble = "npt", needed "nvt": the volumes are those asked for')
@@ -81,7 +89,8 @@ def cells_of(study: Study, *, inversions: Sequence[float], volume_strains: Seque
     for strain in volume_strains:
         if abs(strain) > _MOST_STRAIN:
             raise SelectionError(f"--volume: found {strain:g}, needed at most {_MOST_STRAIN:g}; 3 % is 0.03")
-    cells = itertools.product(_distinct(inversions), _distinct(volume_strains))
+    disorders = _distinct(inversions or DEFAULT_INVERSIONS) if generated else [None]
+    cells = itertools.product(disorders, _distinct(volume_strains))
     return [Cell(inversion=inversion, volume_strain=strain) for inversion, strain in cells]
 
 
@@ -90,35 +99,46 @@ def _distinct(values: Sequence[float]) -> list[float]:
     return list(dict.fromkeys(float(value) + 0.0 for value in values))
 
 
-def studies_of(study: Study, cells: Sequence[Cell], drivers: Sequence[ModelSpec]) -> dict[Cell, Study]:
+def studies_of(
+    study: Study, cells: Sequence[Cell], drivers: Sequence[ModelSpec], *, part: str | None = None
+) -> dict[Cell, Study]:
     """The study as it runs in each cell, with Li and anion sites of its own, moved by some of its models.
 
-    Broken bonds stop no replica: the selection leaves those frames out, and counts them.
+    Broken bonds stop no replica: the selection leaves those frames out, and counts them. Generated sites for a `part`
+    of a split are others than those for none, so that no seed leaks.
     """
-    return {cell: _study_in(study, cell, drivers) for cell in cells}
+    return {cell: _study_in(study, cell, drivers, part) for cell in cells}
 
 
-def _study_in(study: Study, cell: Cell, drivers: Sequence[ModelSpec]) -> Study:
-    own = study.structure
-    assert isinstance(own, GeneratedStructure)
+def _study_in(study: Study, cell: Cell, drivers: Sequence[ModelSpec], part: str | None) -> Study:
     return replace(
         study,
         name=f"{study.name} {cell.name}",
-        structure=replace(
-            own,
-            a_A=own.a_A * (1.0 + cell.volume_strain) ** (1.0 / 3.0),
-            inversion=cell.inversion,
-            seed=_structure_seed(own.seed, cell),
-        ),
+        structure=_structure_in(study.structure, cell, part),
         models=tuple(drivers),
         dynamics=replace(study.dynamics, dump_species=None),
         ensemble=replace(study.ensemble, stop_on_broken_framework=False),
     )
 
 
-def _structure_seed(seed: int, cell: Cell) -> int:
+def _structure_in(
+    own: GeneratedStructure | StructureFile, cell: Cell, part: str | None
+) -> GeneratedStructure | StructureFile:
+    if isinstance(own, StructureFile):
+        return replace(own, volume_strain=cell.volume_strain)
+    assert cell.inversion is not None
+    return replace(
+        own,
+        a_A=own.a_A * (1.0 + cell.volume_strain) ** (1.0 / 3.0),
+        inversion=cell.inversion,
+        seed=_structure_seed(own.seed, cell, part),
+    )
+
+
+def _structure_seed(seed: int, cell: Cell, part: str | None) -> int:
     """Of a cell alone, not of its place in the list; 48 bits, so that no other cell or seed counts up into it."""
-    return int.from_bytes(hashlib.sha256(f"{seed}/{cell.name}".encode()).digest()[:6], "big")
+    of = f"{seed}/{cell.name}" if part is None else f"{seed}/{cell.name}/{part}"
+    return int.from_bytes(hashlib.sha256(of.encode()).digest()[:6], "big")
 
 
 def start_of(structure: Structure) -> str:
@@ -127,9 +147,9 @@ def start_of(structure: Structure) -> str:
     All replicas that begin from one arrangement of anions and Li have it, whatever their model, temperature and
     volume (it is taken at 20 Angstrom^3 for each atom): frames of one start are not independent.
     """
-    atoms = Atoms(structure.symbols, positions=structure.positions_A, cell=structure.cell_A, pbc=True)
-    length = (_START_VOLUME_A3_PER_ATOM * len(atoms) / structure.volume_A3) ** (1.0 / 3.0)
-    atoms.set_cell(length * atoms.cell, scale_atoms=True)
+    volume_A3 = _START_VOLUME_A3_PER_ATOM * len(structure.types)
+    common = structure.strained(volume_A3 / structure.volume_A3 - 1.0)
+    atoms = Atoms(common.symbols, positions=common.positions_A, cell=common.cell_A, pbc=True)
     # From the first letter on: extended XYZ has no quotes that keep 0123 and 12e34 from being read as numbers.
     return geometry_hash(atoms).lstrip("0123456789")[:16]
 
