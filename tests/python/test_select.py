@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 from click.testing import CliRunner, Result
+from scipy.spatial.transform import Rotation
 
 import tolerances
 from lpsmd.cli import main
@@ -31,7 +32,7 @@ from lpsmd.selection.drawing import even_draw
 from lpsmd.selection.judging import Deviations, Refusal, judge, refusal_of
 from lpsmd.selection.sampling import Cell, SampledFrame, SelectionError, cells_of, start_of, studies_of
 from lpsmd.selection.selecting import with_seed
-from lpsmd.structure import LI6PS5CL_ELEMENTS, li6ps5cl, read_structure
+from lpsmd.structure import LI6PS5CL_ELEMENTS, li6ps5cl, read_structure, write_structure
 from lpsmd.study import ModelSpec, Study
 from lpsmd.study_file import load_study
 from support.selection import ONE_EV, STUDY, TWO_EV, bonded_model, study_folder
@@ -336,10 +337,20 @@ def test_a_structure_file_is_scaled_and_keeps_its_sites(tmp_path: Path) -> None:
     assert start_of(built) == start_of(file)
 
 
+def test_a_start_is_that_of_the_file_that_lammps_reads(tmp_path: Path) -> None:
+    built = li6ps5cl(a_A=10.0)
+    turned = Rotation.from_euler("xyz", (10.0, 20.0, 30.0), degrees=True).as_matrix()
+    sheared = np.array([[1.0, 0.1, 0.0], [0.0, 1.0, 0.2], [0.0, 0.0, 1.0]]) @ turned
+    skewed = dataclasses.replace(built, cell_A=built.cell_A @ sheared, positions_A=built.positions_A @ sheared)
+    write_structure(skewed, tmp_path / "skewed.data")
+    assert start_of(read_structure(tmp_path / "skewed.data")) == start_of(skewed) != start_of(built)
+
+
 def test_a_start_is_an_arrangement_of_sites_at_any_volume() -> None:
     starts = [start_of(li6ps5cl(a_A=10.0, seed=seed)) for seed in range(1, 9)]
     assert len(set(starts)) == len(starts)
     assert start_of(li6ps5cl(a_A=9.7, seed=1)) == starts[0]
+    assert start_of(li6ps5cl(a_A=9.7, seed=1, supercell=(1, 1, 2))) != starts[0]
     # As a file has it: an identifier, although most SHA-256 begin with digits.
     written = [Atoms("Li", cell=[9] * 3, pbc=True, info={"start": start}) for start in starts]
     file = io.StringIO()

@@ -8,10 +8,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import ase.cell
+import numpy as np
 from ase import Atoms
+from numpy.typing import NDArray
 
 from lpsmd.analysis.trajectory import read_dump
-from lpsmd.dataset.checks import geometry_hash
 from lpsmd.ensemble import Ensemble, ReplicaOutcome
 from lpsmd.errors import LpsmdError
 from lpsmd.structure import Structure, read_structure
@@ -21,8 +23,8 @@ from lpsmd.study import GeneratedStructure, ModelSpec, StructureFile, Study
 _MOST_STRAIN = 0.2
 #: Fractions of the 4a sites with S where none are given: ordered, and fully disordered.
 DEFAULT_INVERSIONS = (0.0, 0.5)
-#: Volume to which start structures are brought before they are told apart.
-_START_VOLUME_A3_PER_ATOM = 20.0
+#: Of a length of one, in which start structures are told apart.
+_STEPS = 1_000_000
 
 
 class SelectionError(LpsmdError):
@@ -142,16 +144,24 @@ def _structure_seed(seed: int, cell: Cell, part: str | None) -> int:
 
 
 def start_of(structure: Structure) -> str:
-    """16 hex digits of the SHA-256 of a start structure: symbols, cell and positions to 1e-4 Angstrom.
+    """16 hex digits of the SHA-256 of a start structure: symbols, shape of the cell, fractional coordinates to 1e-6.
 
     All replicas that begin from one arrangement of anions and Li have it, whatever their model, temperature and
-    volume (it is taken at 20 Angstrom^3 for each atom): frames of one start are not independent.
+    volume: frames of one start are not independent.
     """
-    volume_A3 = _START_VOLUME_A3_PER_ATOM * len(structure.types)
-    common = structure.strained(volume_A3 / structure.volume_A3 - 1.0)
-    atoms = Atoms(common.symbols, positions=common.positions_A, cell=common.cell_A, pbc=True)
+    cell, _ = ase.cell.Cell(structure.cell_A).standard_form()
+    shape = cell.array / structure.volume_A3 ** (1.0 / 3.0)
+    fractional = np.linalg.solve(structure.cell_A.T, structure.positions_A.T).T
+    digest = hashlib.sha256(" ".join(structure.symbols).encode())
+    digest.update(_steps(shape).tobytes())
+    digest.update((_steps(fractional) % _STEPS).tobytes())
     # From the first letter on: extended XYZ has no quotes that keep 0123 and 12e34 from being read as numbers.
-    return geometry_hash(atoms).lstrip("0123456789")[:16]
+    return digest.hexdigest().lstrip("0123456789")[:16]
+
+
+def _steps(values: NDArray[np.floating]) -> NDArray[np.int64]:
+    """Whole numbers of 1e-6; the offset keeps round numbers off the boundaries."""
+    return np.floor(_STEPS * values + 0.382).astype(np.int64)
 
 
 def frames_of(ensemble: Ensemble, cell: Cell) -> Iterator[SampledFrame]:
