@@ -487,6 +487,17 @@ def test_a_test_is_drawn_from_a_structure_file(drawn: Path) -> None:
     assert labelled[0].atoms.info["part"] == "test"
 
 
+def test_a_folder_is_for_training_or_for_a_test(folder: Path, drawn: Path) -> None:
+    before = [(made / "out" / "frames.extxyz").read_bytes() for made in (folder, drawn)]
+    result = select(folder, "--uniform")
+    assert result.exit_code == 2
+    assert "found frames for training, needed a folder of its own for a selection with --uniform" in result.output
+    result = select(drawn)
+    assert result.exit_code == 2
+    assert "found frames for a test, needed a folder of its own for a selection without --uniform" in result.output
+    assert [(made / "out" / "frames.extxyz").read_bytes() for made in (folder, drawn)] == before
+
+
 def test_no_frame_for_training_from_a_start_of_a_test_and_the_other_way_round(drawn: Path, tmp_path: Path) -> None:
     frames = drawn / "out" / "frames.extxyz"
     study_folder(tmp_path, drawn.joinpath("study.toml").read_text())

@@ -106,8 +106,9 @@ def select(
     \b
       lpsmd init round-1.toml --protocol select
       lpsmd select round-1.toml -o round-1 --dry-run
-      lpsmd select round-1.toml -o round-1 -n 40 --known pbe.extxyz
+      lpsmd select round-1.toml -o round-1 -n 40 --known data/pbe.extxyz
       lpsmd label round-1/frames.extxyz -o labels
+      lpsmd dataset import labels/pbe.extxyz -o data/pbe.extxyz --append
     Then train again on all labels, and repeat with the new models and another --seed. When hardly any frame is above
     --lower, the models know this dynamics; what they have in common they cannot tell: look at held-out errors as well.
 
@@ -116,7 +117,7 @@ def select(
     dynamics starts from sites that no seed gives without --uniform.
 
     \b
-      lpsmd select round-1.toml -o test -n 30 --uniform --known pbe.extxyz
+      lpsmd select round-1.toml -o test-1 -n 20 --uniform --known data/pbe.extxyz
 
     \b
     In the output folder:

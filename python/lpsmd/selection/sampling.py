@@ -161,7 +161,8 @@ def start_of(structure: Structure) -> str:
 
 def _steps(values: NDArray[np.floating]) -> NDArray[np.int64]:
     """Whole numbers of 1e-6; the offset keeps round numbers off the boundaries."""
-    return np.floor(_STEPS * values + 0.382).astype(np.int64)
+    steps: NDArray[np.int64] = np.floor(_STEPS * values + 0.382).astype(np.int64)
+    return steps
 
 
 def frames_of(ensemble: Ensemble, cell: Cell) -> Iterator[SampledFrame]:

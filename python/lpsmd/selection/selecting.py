@@ -14,7 +14,7 @@ from ase import Atoms
 from lpsmd import __version__
 from lpsmd.ensemble import run_ensemble
 from lpsmd.ensemble.claim import check_before
-from lpsmd.ensemble.files import write_json
+from lpsmd.ensemble.files import read_json, write_json
 from lpsmd.progress import duration, watching
 from lpsmd.selection.committee import Bounds
 from lpsmd.selection.judging import SeenFrame
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 _log = logging.getLogger(__name__)
+
+#: What was asked for, seen and picked.
+RECORD = "selection.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,12 +68,25 @@ def sampled(study: Study, output: Path, request: Request) -> dict[Cell, Study]:
     lpsmd.errors.LpsmdError
         If the study or the request is not fit, before anything is run.
     """
+    _refuse_other_part(output, request.part)
     check_before(study, output)  # all models know all elements, also those that only vote
     cells = cells_of(study, inversions=request.inversions, volume_strains=request.volume_strains)
     studies = studies_of(study, cells, _drivers(study, request.drivers), part=request.part)
     for own in studies.values():
         own.structure.build(0)
     return studies
+
+
+def _refuse_other_part(output: Path, part: str | None) -> None:
+    """A folder is for training or for a test: what was picked is not written over by frames of the same dynamics."""
+    record = output / RECORD
+    earlier = read_json(record).get("part") if record.is_file() else part
+    if earlier != part:
+        found, needed = ("a test", "without") if part is None else ("training", "with")
+        raise SelectionError(
+            f"{output}: found frames for {found}, needed a folder of its own for a selection {needed} --uniform: give "
+            "another --output"
+        )
 
 
 def _drivers(study: Study, labels: Sequence[str]) -> list[ModelSpec]:
@@ -201,7 +217,7 @@ def _write(output: Path, study: Study, request: Request, method: Method, selecti
     if request.bounds is not None:
         save_seen_plot(output / "seen.png", selection, request.bounds)
     write_json(
-        output / "selection.json",
+        output / RECORD,
         {
             "lpsmd": __version__,
             "study": study.to_dict(),
