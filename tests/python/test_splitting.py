@@ -132,6 +132,13 @@ def test_a_part_that_is_there_holds_for_the_whole_group_under_any_seed() -> None
     assert "t0" in trajectories_of(found, split_frames(found, seed=1, redraw=True))["train"]
 
 
+def test_a_test_of_its_own_needs_no_draw() -> None:
+    found = frames()
+    for atoms in found[:3]:
+        atoms.info["part"] = "test"
+    assert trajectories_of(found, split_frames(found, test=0.0))["test"] == {"t0", "t1", "t2"}
+
+
 def test_a_group_in_two_parts_is_refused() -> None:
     found = frames()
     found[0].info["part"], found[TRAJECTORIES].info["part"] = "test", "train"

@@ -68,9 +68,10 @@ def import_(
     energy_spread: float | None,
     skip_bad: bool,
 ) -> None:
-    r"""Check labelled frames (VASP, CP2K, extended XYZ: what ASE reads) and write one set in eV and Angstrom.
+    r"""Check labelled frames, write them as one set.
 
-    Energies and forces are taken; stresses are not, since models train without them: frames that had one are counted.
+    FILES are what ASE reads (VASP, extended XYZ ...), the set is extended XYZ in eV and Angstrom. Energies and forces
+    are taken; stresses are not, since models train without them: frames that had one are counted.
 
     Refused are frames without energy and forces of one source, with numbers that are not finite, with atoms on one
     another, with forces that do not sum to zero, with a geometry or a name that is there twice, with an energy of
@@ -117,7 +118,7 @@ def import_(
 @click.option("--validation", type=float, default=0.1, show_default=True, help="Fraction of the groups.")
 @click.option("--test", type=float, default=0.15, show_default=True, help="Fraction of the groups.")
 @click.option("--seed", type=int, default=1, show_default=True, help="For another split.")
-@click.option("--redraw", is_flag=True, help="Forget the parts that frames have; default: they are kept.")
+@click.option("--redraw", is_flag=True, help="Forget all parts that frames have, those of `lpsmd select` too.")
 @click.option(
     "--closest-rms",
     type=click.FloatRange(min=0.0),
@@ -126,15 +127,17 @@ def import_(
     help="Least rms displacement in Angstrom of a test frame of dynamics from training; 0: not checked.",
 )
 def split(path: Path, validation: float, test: float, seed: int, redraw: bool, closest_rms: float) -> None:
-    r"""Write a part (train, validation, test) into every frame of FOLDER's sets (pbe.extxyz, hse06.extxyz ...).
+    r"""Put each frame into training, validation or test.
 
-    What shares its start, its trajectory or its name is a group and goes to one part; a frame that is not of dynamics
-    and names neither is a group of its own. The group's name and the seed decide, so that no frame moves when the set
-    grows; a part that is there is kept, and holds for the whole group. Refused is a split in which a test frame is
-    nearly one of training.
+    The key part (train, validation, test) is written into FOLDER's sets (pbe.extxyz, hse06.extxyz ...), the same for
+    equal keys frame. What shares its start, its trajectory or its name is a group and goes to one part; a frame that is
+    not of dynamics and names neither is a group of its own. The group's name and the seed decide, so that no frame
+    moves when the set grows; a part that is there is kept, and holds for the whole group. Refused is a split in which a
+    test frame is nearly one of training.
 
     \b
       lpsmd dataset split data --validation 0.1 --test 0.15
+      lpsmd dataset split data --test 0      # where frames for the test were drawn with `lpsmd select --uniform`
     """
     from lpsmd.dataset import split_dataset
     from lpsmd.dataset.summary import split_table, summary_of
@@ -148,7 +151,10 @@ def split(path: Path, validation: float, test: float, seed: int, redraw: bool, c
 @_sets
 @click.option("--json", "as_json", is_flag=True, help="Everything as JSON.")
 def show(path: Path, as_json: bool) -> None:
-    r"""Count and measure the labelled sets of FOLDER (or of one file): parts, regions, energies, forces.
+    r"""Count and measure labelled sets.
+
+    Of a folder with pbe.extxyz, hse06.extxyz ..., or of one file: frames by part and region, energies, forces, levels,
+    recipes, which frames not every set has, and how close the test is to the training.
 
     \b
       lpsmd dataset show data
