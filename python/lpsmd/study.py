@@ -64,11 +64,12 @@ class GeneratedStructure:
 
 @dataclass(frozen=True, kw_only=True)
 class StructureFile:
-    """One cell from a file, known by its content."""
+    """One cell from a file, known by its content; at a volume that may differ from the file's by 3 %: 0.03."""
 
     file: Path
     sha256: str
     count: int = 1
+    volume_strain: float = 0.0
 
     @property
     def elements(self) -> tuple[str, ...]:
@@ -79,7 +80,8 @@ class StructureFile:
         """Read the cell; there is but number 0."""
         from lpsmd.structure import read_structure
 
-        return read_structure(self.file)
+        structure = read_structure(self.file)
+        return structure.strained(self.volume_strain) if self.volume_strain else structure
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -360,6 +362,8 @@ class Study:
         """
         structure = asdict(self.structure)
         structure.pop("file", None)  # not where it lies, but what is in it
+        if not structure.get("volume_strain", True):
+            del structure["volume_strain"]  # as studies were known before files had one
         identity: dict[str, Any] = plain(
             {"seed": self.seed, "structure": structure, "dynamics": self.dynamics.identity()}
         )
