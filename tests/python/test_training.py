@@ -9,11 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from ase import Atoms
 from click.testing import CliRunner
 
 from lpsmd.cli.train import train
-from lpsmd.training import data, environments, heldout, pipeline, pretraining, trainers
+from lpsmd.training import data, environments, pipeline, pretraining, trainers
 from lpsmd.training.record import training_record
 from tolerances import TRAINING_ENERGY_EV
 
@@ -297,26 +296,7 @@ def test_unknown_words_are_named(tmp_path, architecture, functional, text):
         pipeline.train_model(architecture, functional=functional, output=tmp_path / "m.pt", workdir=tmp_path)
 
 
-# ----- errors and record -----------------------------------------------------------------------------------
-
-
-def labelled(forces, energy):
-    atoms = Atoms("LiCl", positions=[[0, 0, 0], [2.5, 0, 0]], cell=[9, 9, 9], pbc=True)
-    atoms.info = {"group": "md_a", data.ENERGY_KEY: energy}
-    atoms.arrays[data.FORCES_KEY] = np.array(forces, dtype=float)
-    return atoms
-
-
-def test_held_out_errors_by_hand():
-    frames = [labelled([[1, 0, 0], [-1, 0, 0]], -10.0), labelled([[0, 2, 0], [0, -2, 0]], -12.0)]
-    found = [frames[0].arrays[data.FORCES_KEY] + 0.3, frames[1].arrays[data.FORCES_KEY] + 0.3]
-    errors = heldout.summarize(frames, np.array([-9.0, -11.4]), found)
-    assert errors["force_rms_eV_per_A"] == pytest.approx(0.3)
-    assert errors["zero_force_rms_eV_per_A"] == pytest.approx(np.sqrt(10 / 12))
-    assert errors["energy_rms_eV_per_atom"] == pytest.approx(np.sqrt((0.5**2 + 0.3**2) / 2))
-    assert errors["energy_rms_after_constant_shift_eV_per_atom"] == pytest.approx(0.1)
-    assert errors["mean_energy_rms_eV_per_atom"] == pytest.approx(0.5)
-    assert errors["by_group"]["md_a"]["frames"] == 2
+# ----- record -----------------------------------------------------------------------------------
 
 
 def test_record_names_its_data_and_is_json(dft, split):

@@ -34,9 +34,11 @@ replicas = 2
 """
 
 
-def soft_model(path: Path, *, functional: str = "PBE", training: Mapping[str, Any] | None = None) -> Path:
+def soft_model(
+    path: Path, *, functional: str = "PBE", training: Mapping[str, Any] | None = None, epsilon_eV: float = 0.01
+) -> Path:
     """A model under which the cell melts quietly: no charges, no bonds, no explosion."""
-    lj_model(path, ["Li", "P", "S", "Cl"], epsilon_eV=0.01, sigma_A=2.0)
+    lj_model(path, ["Li", "P", "S", "Cl"], epsilon_eV=epsilon_eV, sigma_A=2.0)
     loaded = load_model(path)
     passport = dataclasses.replace(loaded.passport, functional=functional, training=training or {})
     save_model(loaded.program, passport, path)

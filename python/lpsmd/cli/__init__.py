@@ -27,7 +27,7 @@ _COMMANDS = {
     "arrhenius": ("lpsmd.cli.arrhenius", "Activation energy from coefficients at several temperatures."),
     "structure": ("lpsmd.cli.structure", "Write starting structures."),
     "export": ("lpsmd.cli.model", "Turn a trained NequIP, MACE or DP network into a model file."),
-    "model": ("lpsmd.cli.model", "Show or check a model file."),
+    "model": ("lpsmd.cli.model", "Show or check a model file, hold models against labels."),
     "doctor": ("lpsmd.cli.doctor", "Check the installation; says what mends it."),
     "train": ("lpsmd.cli.train", "Retrain the demonstration models."),
     "select": ("lpsmd.cli.select", "Pick frames worth a label: dynamics, committee, diversity."),

@@ -1,4 +1,4 @@
-"""`lpsmd export`, `lpsmd model show` and `lpsmd model check`."""
+"""`lpsmd export`, and `lpsmd model` with show, check, errors and difference."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from lpsmd.cli._accuracy import on_labels
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -82,7 +84,7 @@ def export(
 
 @click.group()
 def model() -> None:
-    """Look at model files."""
+    """Look at model files, and hold them against labels."""
 
 
 @model.command()
@@ -129,6 +131,58 @@ def check(file: Path, device: str, as_json: bool) -> None:
             click.echo(f"  {name}  largest difference {found:.2e}, allowed {allowed:.0e} {unit}")
         click.echo(f"{file}: {'pass' if result.passed else 'FAIL'}")
     raise SystemExit(0 if result.passed else 1)
+
+
+@model.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("frames", type=click.Path(path_type=Path))
+@on_labels
+def errors(file: Path, frames: Path, part: str | None, device: str, as_json: bool, out: tuple[Path, ...]) -> None:
+    r"""Errors of a model FILE on labelled FRAMES, by element and region (temperature, disorder, volume).
+
+    FRAMES has energies and forces of the model's functional, as `lpsmd label` and `lpsmd dataset import` write them.
+    Beside the rms error of the forces stands that of predicting no force, beside that of the energies the one that is
+    left after the best constant shift of each composition, and that of predicting its mean.
+
+    \b
+      lpsmd model errors nequip_pbe.pt labels/pbe.extxyz
+      lpsmd model errors nequip_pbe.pt set/pbe.extxyz --part test --out errors.csv
+    """
+    from lpsmd.cli import _accuracy
+    from lpsmd.models.labelled import errors_of_model
+
+    with _accuracy.evaluating(out) as on_frame:
+        found = errors_of_model(file, frames, part=part, device=device, on_frame=on_frame)
+    title = f"{file} on {frames}, {_accuracy.which(found)}"
+    _accuracy.show(_accuracy.ERRORS, found, title=title, as_json=as_json, out=out)
+
+
+@model.command()
+@click.argument("base", type=click.Path(path_type=Path))
+@click.argument("other", type=click.Path(path_type=Path))
+@click.argument("folder", type=click.Path(path_type=Path))
+@on_labels
+def difference(
+    base: Path, other: Path, folder: Path, part: str | None, device: str, as_json: bool, out: tuple[Path, ...]
+) -> None:
+    r"""What two models resolve of the difference of two functionals, such as F_HSE06 - F_PBE.
+
+    BASE and OTHER are model files of two functionals, FOLDER has pbe.extxyz and hse06.extxyz with the same frames.
+    Beside the rms error of the predicted difference stands that of predicting none, which is the difference itself,
+    and, with --part, that of scaling the forces of BASE by one factor that fits the part train. R^2 is what the models
+    explain of the squared difference, with its standard error over trajectories; below 0.5 the functional is not
+    resolved.
+
+    \b
+      lpsmd model difference nequip_pbe.pt nequip_hse06.pt set --part test
+    """
+    from lpsmd.cli import _accuracy
+    from lpsmd.models.labelled import difference_of_models
+
+    with _accuracy.evaluating(out) as on_frame:
+        found = difference_of_models(base, other, folder, part=part, device=device, on_frame=on_frame)
+    title = f"F_{found['other']} - F_{found['base']} of {base} and {other} on {folder}, {_accuracy.which(found)}"
+    _accuracy.show(_accuracy.DIFFERENCE, found, title=title, as_json=as_json, out=out)
 
 
 def _first_frame(path: Path) -> Atoms:

@@ -86,8 +86,8 @@ def train(
         f"{output}: force rms error {1e3 * errors['force_rms_eV_per_A']:.0f} meV/Angstrom on {errors['frames']} "
         f"held-out frames (predicting zero: {1e3 * errors['zero_force_rms_eV_per_A']:.0f})"
     )
-    for group, found in errors["by_group"].items():
+    for kind, found in errors["by_region"].get("kind", {}).items():
         click.echo(
-            f"  {group:<18} {1e3 * found['force_rms_eV_per_A']:5.0f} of "
+            f"  {kind:<18} {1e3 * found['force_rms_eV_per_A']:5.0f} of "
             f"{1e3 * found['zero_force_rms_eV_per_A']:.0f} meV/Angstrom"
         )

@@ -19,6 +19,7 @@ from ase.io import read, write
 from numpy.typing import NDArray
 
 from lpsmd.errors import LpsmdError
+from lpsmd.models.accuracy import REGIONS, EnergiesAndForces
 
 TYPE_NAMES = ("Li", "P", "S", "Cl")
 ATOMIC_NUMBERS = (3, 15, 16, 17)
@@ -57,7 +58,9 @@ def frame_kind(name: str) -> str:
 
 
 def read_dft(functional: str, *, folder: Path = DFT_FOLDER) -> list[Atoms]:
-    """The frames labelled with one functional, sorted by name; `info['group']` is the frame's group.
+    """The frames labelled with one functional, sorted by name.
+
+    `info['group']` is the frame's group for the split; what tells regions and trajectories apart is kept.
 
     Parameters
     ----------
@@ -88,6 +91,7 @@ def read_dft(functional: str, *, folder: Path = DFT_FOLDER) -> list[Atoms]:
         group = str(source.info["kind"]).removeprefix("t1_").rstrip("0123456789.")
         atoms = Atoms(source.get_chemical_symbols(), positions=source.positions, cell=source.cell, pbc=True)
         atoms.info = {
+            **{key: source.info[key] for key in (*REGIONS, "trajectory", "start") if key in source.info},
             "frame": name,
             "group": frame_kind(name) if group == "md" else group,
             "level": functional,
@@ -138,6 +142,13 @@ def composition(frames: Sequence[Atoms]) -> NDArray[np.float64]:
 def energies_eV(frames: Sequence[Atoms]) -> NDArray[np.float64]:
     """Energies of the frames in eV, shape [frames]."""
     return np.array([atoms.info[ENERGY_KEY] for atoms in frames], dtype=float)
+
+
+def labels_of(frames: Sequence[Atoms]) -> EnergiesAndForces:
+    """What the frames are labelled with."""
+    return EnergiesAndForces(
+        energies_eV=energies_eV(frames).tolist(), forces_eV_per_A=[atoms.arrays[FORCES_KEY] for atoms in frames]
+    )
 
 
 def energy_shifts_eV(frames: Sequence[Atoms]) -> dict[str, float]:

@@ -9,79 +9,14 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from ase import Atoms
-from numpy.typing import NDArray
 
-from lpsmd.training.data import ENERGY_KEY, FORCES_KEY, FUNCTIONALS, pick, read_dft, split_geometries
-
-
-def rms(values: NDArray[np.float64]) -> float:
-    """Root of the mean square of all components."""
-    return float(np.sqrt(np.mean(np.square(values))))
-
-
-def summarize(
-    frames: Sequence[Atoms],
-    energies_eV: NDArray[np.float64],
-    forces_eV_per_A: Sequence[NDArray[np.float64]],
-) -> dict[str, Any]:
-    """Compare predictions with the labels of `frames`.
-
-    Parameters
-    ----------
-    frames
-        Labelled frames, of one composition.
-    energies_eV
-        Predicted energies, shape [frames].
-    forces_eV_per_A
-        Predicted forces, [atoms, 3] for each frame.
-
-    Returns
-    -------
-    dict
-        Force rms error beside the rms of predicting zero, the same for each group of frames and each
-        element, and the energy rms error as it is, after the best constant shift, and of predicting the
-        mean energy.
-    """
-    labels = [atoms.arrays[FORCES_KEY] for atoms in frames]
-    errors = [found - wanted for found, wanted in zip(forces_eV_per_A, labels, strict=True)]
-    offsets = (energies_eV - np.array([atoms.info[ENERGY_KEY] for atoms in frames])) / len(frames[0])
-    wanted = np.array([atoms.info[ENERGY_KEY] for atoms in frames]) / len(frames[0])
-    groups = [str(atoms.info["group"]) for atoms in frames]
-    symbols = np.concatenate([atoms.get_chemical_symbols() for atoms in frames])
-    flat_errors, flat_labels = np.concatenate(errors), np.concatenate(labels)
-    return {
-        "frames": len(frames),
-        "force_rms_eV_per_A": rms(flat_errors),
-        "zero_force_rms_eV_per_A": rms(flat_labels),
-        "energy_rms_eV_per_atom": rms(offsets),
-        "energy_rms_after_constant_shift_eV_per_atom": rms(offsets - offsets.mean()),
-        "mean_energy_rms_eV_per_atom": rms(wanted - wanted.mean()),
-        "by_group": {
-            group: {
-                "frames": groups.count(group),
-                "force_rms_eV_per_A": rms(
-                    np.concatenate([e for e, g in zip(errors, groups, strict=True) if g == group])
-                ),
-                "zero_force_rms_eV_per_A": rms(
-                    np.concatenate([f for f, g in zip(labels, groups, strict=True) if g == group])
-                ),
-            }
-            for group in sorted(set(groups))
-        },
-        "by_element": {
-            name: {
-                "force_rms_eV_per_A": rms(flat_errors[symbols == name]),
-                "zero_force_rms_eV_per_A": rms(flat_labels[symbols == name]),
-            }
-            for name in sorted(set(symbols.tolist()))
-        },
-    }
+from lpsmd.models.accuracy import EnergiesAndForces, errors_of
+from lpsmd.training.data import FUNCTIONALS, labels_of, pick, read_dft, split_geometries
 
 
 def evaluate(architecture: str, checkpoint: Path, *, functional: str, part: str = "held_out") -> dict[str, Any]:
@@ -97,7 +32,8 @@ def evaluate(architecture: str, checkpoint: Path, *, functional: str, part: str 
         atoms.calc = calculator
         energies.append(float(atoms.get_potential_energy()))
         forces.append(np.asarray(atoms.get_forces(), dtype=float))
-    return {"part": part, **summarize(frames, np.array(energies), forces)}
+    found = EnergiesAndForces(energies_eV=energies, forces_eV_per_A=forces)
+    return {"part": part, **errors_of(frames, found, labels_of(frames))}
 
 
 def main() -> None:

@@ -1,0 +1,255 @@
+"""Model files against labelled frames: errors of one, and the difference of two functionals."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import ase.io
+import numpy as np
+from ase import Atoms
+
+from lpsmd.models.accuracy import AccuracyError, EnergiesAndForces, FloatArray, difference_of, errors_of, fit_scale
+from lpsmd.models.contract import ModelFileError, load_model, read_passport
+
+if TYPE_CHECKING:
+    import torch
+
+#: Called with the number of evaluations that are done, and of all.
+Progress = Callable[[int, int], None]
+
+#: Positions and cells of one geometry agree to this, Angstrom; files have eight decimals.
+_SAME_A = 1e-4
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Pair:
+    """One geometry with the labels of two functionals."""
+
+    base: Atoms
+    other: Atoms
+
+
+def read_labelled(file: str | Path, *, functional: str, part: str | None = None) -> list[Atoms]:
+    """Frames with energy and forces, as `lpsmd label` and `lpsmd dataset import` write them.
+
+    Parameters
+    ----------
+    file
+        Extended XYZ, or anything that ASE reads with labels.
+    functional
+        What the frames must be labelled with, where they have a key `level`.
+    part
+        Of the split, the key `part`: "train", "validation" or "test"; all frames without it.
+
+    Raises
+    ------
+    AccuracyError
+        If the file cannot be read, a frame lacks labels or has those of another functional, or no frame is of the
+        part.
+    """
+    path = Path(file)
+    if not path.is_file():
+        raise AccuracyError(f"{path}: no such file, needed frames labelled with {functional}")
+    try:
+        frames = list(ase.io.iread(path, ":"))
+    except Exception as error:  # ASE's readers raise anything
+        raise AccuracyError(f"{path}: cannot be read: {error}") from error
+    for number, atoms in enumerate(frames):
+        missing = {"energy", "forces"} - set(() if atoms.calc is None else atoms.calc.results)
+        if missing:
+            raise AccuracyError(
+                f"{path} frame {number}: found no {' and no '.join(sorted(missing))}, needed both; `lpsmd label` makes "
+                f"labels, `lpsmd dataset import` brings those of other programs into this form"
+            )
+        level = str(atoms.info.get("level", functional))
+        if level.lower() != functional.lower():
+            raise AccuracyError(f"{path} frame {number}: found labels of {level}, needed those of {functional}")
+    return _of_part(path, frames, part)
+
+
+def errors_of_model(
+    model: str | Path,
+    file: str | Path,
+    *,
+    part: str | None = None,
+    device: str | torch.device = "cpu",
+    on_frame: Progress | None = None,
+) -> dict[str, Any]:
+    """Errors of a model file on labelled frames: `lpsmd.models.accuracy.errors_of`, with the part.
+
+    Raises
+    ------
+    AccuracyError, ModelFileError
+        As `read_labelled` and `predict`.
+    """
+    frames = read_labelled(file, functional=read_passport(model).functional, part=part)
+    found = predict(model, frames, device=device, on_frame=on_frame)
+    return {"part": part, **errors_of(frames, found, _labels(frames))}
+
+
+def difference_of_models(
+    base: str | Path,
+    other: str | Path,
+    folder: str | Path,
+    *,
+    part: str | None = None,
+    device: str | torch.device = "cpu",
+    on_frame: Progress | None = None,
+) -> dict[str, Any]:
+    """What two model files resolve of F_other - F_base: `lpsmd.models.accuracy.difference_of`, with the part.
+
+    Parameters
+    ----------
+    base, other
+        Model files of two functionals.
+    folder
+        With a file for each functional, such as pbe.extxyz and hse06.extxyz. Frames that both have under one key
+        `frame` are used, and their geometry must be the same.
+    part
+        Of the split; all frames without it. The factor of the second trivial prediction is fitted on the part "train",
+        where there is one and another is asked for.
+    device
+        Where to evaluate.
+    on_frame
+        Called after each evaluation.
+
+    Raises
+    ------
+    AccuracyError, ModelFileError
+        If the functionals are one and the same, no frame has both labels, a geometry has two, or as `read_labelled`
+        and `predict`.
+    """
+    functionals = [read_passport(model).functional for model in (base, other)]
+    if functionals[0].lower() == functionals[1].lower():
+        raise AccuracyError(f"{base} and {other}: found {functionals[0]} twice, needed models of two functionals")
+    files = [Path(folder) / f"{functional.lower()}.extxyz" for functional in functionals]
+    everything = _pairs(
+        *(read_labelled(file, functional=functional) for file, functional in zip(files, functionals, strict=True)),
+        where=f"{files[0]} and {files[1].name}",
+    )
+    chosen = set(map(id, _of_part(Path(folder), [pair.base for pair in everything], part)))
+    pairs = [pair for pair in everything if id(pair.base) in chosen]
+    frames, others = [pair.base for pair in pairs], [pair.other for pair in pairs]
+    total = 2 * len(frames)
+    first = predict(base, frames, device=device, on_frame=on_frame and (lambda done, _: on_frame(done, total)))
+    second = predict(
+        other, frames, device=device, on_frame=on_frame and (lambda done, _: on_frame(len(frames) + done, total))
+    )
+    return {
+        "base": functionals[0],
+        "other": functionals[1],
+        "part": part,
+        **difference_of(
+            frames,
+            _subtract(second.forces_eV_per_A, first.forces_eV_per_A),
+            _subtract(_labels(others).forces_eV_per_A, _labels(frames).forces_eV_per_A),
+            base=_labels(frames).forces_eV_per_A,
+            scale=_scale(everything, part),
+        ),
+    }
+
+
+def predict(
+    model: str | Path,
+    frames: Sequence[Atoms],
+    *,
+    device: str | torch.device = "cpu",
+    on_frame: Progress | None = None,
+) -> EnergiesAndForces:
+    """Energies and forces of a model file on frames.
+
+    Raises
+    ------
+    ModelFileError
+        If the file is no good, or a frame has an element or a density that the model does not know.
+    """
+    from lpsmd.models.evaluate import evaluate
+
+    loaded = load_model(model, device=device)
+    energies, forces = [], []
+    for number, atoms in enumerate(frames):
+        try:
+            found = evaluate(loaded, atoms, device=device)
+        except ModelFileError as error:
+            raise ModelFileError(f"{model}, frame {atoms.info.get('frame', number)}: {error}") from error
+        energies.append(found.energy_eV)
+        forces.append(found.forces_eV_per_A)
+        if on_frame is not None:
+            on_frame(number + 1, len(frames))
+    return EnergiesAndForces(energies_eV=energies, forces_eV_per_A=forces)
+
+
+def _labels(frames: Sequence[Atoms]) -> EnergiesAndForces:
+    results: list[Mapping[str, Any]] = [atoms.calc.results for atoms in frames]
+    return EnergiesAndForces(
+        energies_eV=[float(of_one["energy"]) for of_one in results],
+        forces_eV_per_A=[of_one["forces"] for of_one in results],
+    )
+
+
+def _of_part(where: Path, frames: Sequence[Atoms], part: str | None) -> list[Atoms]:
+    found = [atoms for atoms in frames if part is None or atoms.info.get("part") == part]
+    if found:
+        return found
+    parts = Counter(str(atoms.info["part"]) for atoms in frames if "part" in atoms.info)
+    there = ", ".join(f"{count} of {name}" for name, count in sorted(parts.items())) or "none with the key part"
+    raise AccuracyError(
+        f"{where}: found no frame of the part {part} among {len(frames)} ({there}); ask for another part, or leave "
+        f"--part away for all frames"
+    )
+
+
+def _pairs(base: Sequence[Atoms], other: Sequence[Atoms], *, where: str) -> list[_Pair]:
+    """The geometries that have both labels, in the order of the base."""
+    first, second = _by_name(base, where), _by_name(other, where)
+    pairs = [_Pair(base=first[name], other=second[name]) for name in first if name in second]
+    if not pairs:
+        raise AccuracyError(
+            f"{where}: found no frame that both have, among {len(first)} and {len(second)}; needed the same "
+            f"names under the key frame, as `lpsmd label` writes them"
+        )
+    for pair in pairs:
+        if not _same_geometry(pair.base, pair.other):
+            raise AccuracyError(
+                f"{where}: frame {pair.base.info['frame']} has two geometries, needed one; label the same file with "
+                f"both functionals"
+            )
+    return pairs
+
+
+def _by_name(frames: Sequence[Atoms], where: str) -> dict[str, Atoms]:
+    named: dict[str, Atoms] = {}
+    for number, atoms in enumerate(frames):
+        name = atoms.info.get("frame")
+        if name is None or str(name) in named:
+            fault = "has no key frame" if name is None else f"is the second of the name {name}"
+            raise AccuracyError(
+                f"{where}: frame {number} {fault}, needed a name of its own, by which labels are paired"
+            )
+        named[str(name)] = atoms
+    return named
+
+
+def _same_geometry(base: Atoms, other: Atoms) -> bool:
+    return (
+        base.get_chemical_symbols() == other.get_chemical_symbols()
+        and np.allclose(base.positions, other.positions, rtol=0.0, atol=_SAME_A)
+        and np.allclose(base.cell.array, other.cell.array, rtol=0.0, atol=_SAME_A)
+    )
+
+
+def _subtract(second: Sequence[FloatArray], first: Sequence[FloatArray]) -> list[FloatArray]:
+    return [b - a for b, a in zip(second, first, strict=True)]
+
+
+def _scale(pairs: Sequence[_Pair], part: str | None) -> float | None:
+    """Forces of the other functional over those of the base on training frames; None where these are judged too."""
+    training = [pair for pair in pairs if pair.base.info.get("part") == "train"]
+    if part in (None, "train") or not training:
+        return None
+    bases, others = [pair.base for pair in training], [pair.other for pair in training]
+    return fit_scale(_labels(bases).forces_eV_per_A, _labels(others).forces_eV_per_A)
