@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from lpsmd.errors import LpsmdError
+from lpsmd.resolution import FunctionalResolution, base_of, family, resolution_of
 from lpsmd.study import Condition, ModelSpec, Study
 
 if TYPE_CHECKING:
@@ -18,13 +19,15 @@ if TYPE_CHECKING:
 class FunctionalComparison:
     """Two functionals on one architecture, training seed and temperature: `found` is of `other` against `base`.
 
-    `label` names what they share, as far as there is more than one of it in the study.
+    `label` names what they share, as far as there is more than one of it in the study; `resolution` tells whether the
+    models know what the functionals differ in.
     """
 
     label: str
     base: Condition
     other: Condition
     found: Comparison
+    resolution: FunctionalResolution
 
     def __str__(self) -> str:
         """``nequip: D(HSE06) / D(PBE) = 1.02 +- 0.40 (95 %): they cannot be told apart``."""
@@ -54,6 +57,7 @@ class FunctionalComparison:
             "other_label": self.other.model.label,
             **asdict(self.found),
             "significant": self.found.significant,
+            "functional_resolution": self.resolution.to_dict(),
         }
 
 
@@ -93,19 +97,25 @@ def compare_functionals(study: Study, diffusions: Mapping[Condition, Diffusion])
     kinds = {condition: _kind(study, condition) for condition in diffusions}
     for kind in dict.fromkeys(kinds.values()):
         same = [condition for condition in diffusions if kinds[condition] == kind]
-        base = next((condition for condition in same if condition.model.functional == "PBE"), same[0])
+        first = base_of([condition.model for condition in same])
+        base = next(condition for condition in same if condition.model == first)
         for other in same:
-            if other.model.functional != base.model.functional:
-                found = compare(diffusions[base], diffusions[other])
-                yield FunctionalComparison(label=kind, base=base, other=other, found=found)
+            if other.model.functional != first.functional:
+                yield FunctionalComparison(
+                    label=kind,
+                    base=base,
+                    other=other,
+                    found=compare(diffusions[base], diffusions[other]),
+                    resolution=resolution_of(first, other.model, species=study.analysis.species),
+                )
 
 
 def _kind(study: Study, condition: Condition) -> str:
     """What functionals are compared within: "nequip", or "nequip, training seed 2, 500 K" where there are several."""
-    model = condition.model
-    parts = [model.architecture]
-    if model.training_seed is not None and len({other.training_seed for other in study.models}) > 1:
-        parts.append(f"training seed {model.training_seed}")
+    architecture, seed = family(study, condition.model)
+    parts = [architecture]
+    if seed is not None:
+        parts.append(f"training seed {seed}")
     if len(study.temperatures_K) > 1:
         parts.append(f"{condition.temperature_K:g} K")
     return ", ".join(parts)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import functools
 import io
+import itertools
 import json
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -223,10 +224,19 @@ def print_report(report: StudyReport, console: Console) -> None:
         if entry.analysis is not None:
             diffusion = entry.analysis.diffusion
             say(f"{report.label(entry)}: {diffusion.verdict}: {diffusion.reason}")
-    for line in (*report.comparisons, *report.activation_energies):
-        say(str(line))
+    _print_comparisons(report, say)
+    for energy in report.activation_energies:
+        say(str(energy))
     for line in _warnings(report):
         say(line, style="yellow")
+
+
+def _print_comparisons(report: StudyReport, say: Callable[..., None]) -> None:
+    """Each comparison, and once for a pair of models whether they resolve their functionals."""
+    for _, entries in itertools.groupby(report.comparisons, key=lambda entry: (entry.base.model, entry.other.model)):
+        for entry in entries:
+            say(str(entry))
+        say(f"  {entry.resolution}", style="yellow" if entry.resolution.resolved is False else None)
 
 
 def _analyse(study: Study, ensemble: Ensemble, condition: Condition) -> ConditionReport:

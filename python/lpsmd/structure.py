@@ -17,7 +17,7 @@ import itertools
 import math
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +87,16 @@ class Structure:
     def volume_A3(self) -> float:
         """Volume of the cell in cubic Angstrom."""
         return abs(float(np.linalg.det(self.cell_A)))
+
+    def strained(self, volume_strain: float) -> Structure:
+        """The same fractional coordinates in a cell of the same shape whose volume is 1 + `volume_strain` times it."""
+        length = (1.0 + volume_strain) ** (1.0 / 3.0)
+        return replace(
+            self,
+            positions_A=length * self.positions_A,
+            cell_A=length * self.cell_A,
+            title=f"{self.title}, volume {100.0 * volume_strain:+g} %",
+        )
 
 
 def li6ps5cl(*, a_A: float, supercell: Sequence[int] = (1, 1, 1), inversion: float = 0.0, seed: int = 1) -> Structure:

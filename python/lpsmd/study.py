@@ -12,7 +12,7 @@ import json
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from lpsmd.errors import LpsmdError
 
@@ -64,11 +64,12 @@ class GeneratedStructure:
 
 @dataclass(frozen=True, kw_only=True)
 class StructureFile:
-    """One cell from a file, known by its content."""
+    """One cell from a file, known by its content; at a volume that may differ from the file's by 3 %: 0.03."""
 
     file: Path
     sha256: str
     count: int = 1
+    volume_strain: float = 0.0
 
     @property
     def elements(self) -> tuple[str, ...]:
@@ -79,14 +80,42 @@ class StructureFile:
         """Read the cell; there is but number 0."""
         from lpsmd.structure import read_structure
 
-        return read_structure(self.file)
+        structure = read_structure(self.file)
+        return structure.strained(self.volume_strain) if self.volume_strain else structure
+
+
+@dataclass(frozen=True, kw_only=True)
+class R2:
+    """R^2 of a predicted difference of forces, with its standard error; `of` an element, or of all atoms."""
+
+    ALL: ClassVar[str] = "all atoms"
+
+    of: str
+    value: float
+    error: float | None
+
+    def __str__(self) -> str:
+        return f"{self.value:.2f}" if self.error is None else f"{self.value:.2f} +- {self.error:.2f}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FunctionalDifference:
+    """What a passport tells of the forces of its functional less those of another, on held-out frames.
+
+    `base` is the other functional, `base_sha256` the file of its model, None where the passport tells none.
+    """
+
+    base: str
+    base_sha256: str | None
+    r2: tuple[R2, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelSpec:
     """A model file of the study and what its passport says.
 
-    `training_seed` is None where the passport tells none; `knows_stress` is True where the labels had a stress.
+    `training_seed` and `functional_difference` are None where the passport tells none; `knows_stress` is True where
+    the labels had a stress.
     """
 
     label: str
@@ -98,6 +127,7 @@ class ModelSpec:
     type_names: tuple[str, ...]
     training_seed: int | None
     knows_stress: bool
+    functional_difference: FunctionalDifference | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -360,6 +390,8 @@ class Study:
         """
         structure = asdict(self.structure)
         structure.pop("file", None)  # not where it lies, but what is in it
+        if not structure.get("volume_strain", True):
+            del structure["volume_strain"]  # as studies were known before files had one
         identity: dict[str, Any] = plain(
             {"seed": self.seed, "structure": structure, "dynamics": self.dynamics.identity()}
         )
@@ -405,10 +437,7 @@ class Study:
                 if "file" in structure
                 else GeneratedStructure(**{**structure, "supercell": tuple(structure["supercell"])})
             ),
-            models=tuple(
-                ModelSpec(**{**m, "path": Path(m["path"]), "type_names": tuple(m["type_names"])})
-                for m in values["models"]
-            ),
+            models=tuple(_model(model) for model in values["models"]),
             temperatures_K=tuple(values["temperatures_K"]),
             dynamics=Dynamics(**{**values["dynamics"], "dump_species": _tuple(values["dynamics"]["dump_species"])}),
             ensemble=EnsembleSpec(**values["ensemble"]),
@@ -443,6 +472,14 @@ def plain(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [plain(item) for item in value]
     return value
+
+
+def _model(values: dict[str, Any]) -> ModelSpec:
+    # Records of before it was read have no functional_difference.
+    told = values.get("functional_difference")
+    difference = told and FunctionalDifference(**{**told, "r2": tuple(R2(**entry) for entry in told["r2"])})
+    read = {"path": Path(values["path"]), "type_names": tuple(values["type_names"])}
+    return ModelSpec(**{**values, **read, "functional_difference": difference})
 
 
 def _tuple(values: list[Any] | None) -> tuple[Any, ...] | None:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import itertools
+import math
 import re
 import string
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from lpsmd.errors import LpsmdError
 from lpsmd.models.contract import ARCHITECTURES, Passport, read_passport
-from lpsmd.study import ModelSpec, StudyError, file_sha256
+from lpsmd.study import R2, FunctionalDifference, ModelSpec, StudyError, file_sha256
 from lpsmd.study_format import NAME_PATTERN, ModelGridSection, ModelSection, nearest
 
 DEMO_FOLDER = Path(__file__).resolve().parent / "demo"
@@ -21,6 +23,10 @@ DEMO_FOLDER = Path(__file__).resolve().parent / "demo"
 #: training had a stress, False where they had none.
 SEED_KEY = "seed"
 STRESS_KEY = "stress_labels"
+#: The key with what `lpsmd.models.accuracy.difference_of` found on held-out frames against the model that a training
+#: started from, and the one with that model's file (`model_sha256`).
+DIFFERENCE_KEY = "functional_difference"
+PARENT_KEY = "parent"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +67,35 @@ def training_seed(passport: Passport) -> int | None:
     """Seed of the training where the passport tells one (`training.seed`)."""
     told = passport.training.get(SEED_KEY)
     return told if isinstance(told, int) and not isinstance(told, bool) else None
+
+
+def functional_difference(passport: Passport) -> FunctionalDifference | None:
+    """What the passport tells of its functional against that of its parent, which is PBE where it does not tell."""
+    told = passport.training.get(DIFFERENCE_KEY)
+    if not isinstance(told, dict):
+        return None
+    by_element, parent = told.get("by_element"), passport.training.get(PARENT_KEY)
+    rows = {R2.ALL: told, **(by_element if isinstance(by_element, dict) else {})}
+    base_sha256 = parent.get("model_sha256") if isinstance(parent, dict) else None
+    return FunctionalDifference(
+        base=str(told.get("base", "PBE")),
+        base_sha256=base_sha256 if isinstance(base_sha256, str) else None,
+        r2=tuple(_r2(rows)),
+    )
+
+
+def _r2(rows: Mapping[str, Any]) -> Iterator[R2]:
+    """Of those that have one: passports are free text."""
+    for of, values in rows.items():
+        value, error = (_finite(values.get(key)) if isinstance(values, dict) else None for key in ("r2", "r2_error"))
+        if value is not None:
+            yield R2(of=of, value=value, error=error)
+
+
+def _finite(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    return float(value) if math.isfinite(value) else None
 
 
 def resolve_models(
@@ -174,6 +209,7 @@ def _read(want: _Wanted, path: Path) -> ModelSpec:
         type_names=passport.type_names,
         training_seed=want.training_seed if told is None else told,
         knows_stress=knows_stress(passport),
+        functional_difference=functional_difference(passport),
     )
 
 

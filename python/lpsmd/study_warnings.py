@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+from lpsmd.resolution import pairs, resolution_of
 from lpsmd.study import GeneratedStructure, StructureFile, Study
 
 # Conventional cells up to which independent structures may coincide by chance, and are compared.
@@ -28,6 +29,7 @@ def study_warnings(study: Study) -> tuple[str, ...]:
         *_times(study),
         *_structures(study),
         *_framework(study),
+        *_functionals(study),
     )
 
 
@@ -134,6 +136,16 @@ def _framework(study: Study) -> Iterator[str]:
             f"[dynamics] dump_species = {list(dumped)}: nothing tells whether a {'-'.join(held.bond)} bond breaks, and "
             f"stop_on_broken_framework does nothing: write {' and '.join(held.bond)} as well"
         )
+
+
+def _functionals(study: Study) -> Iterator[str]:
+    for base, other in pairs(study):
+        found = resolution_of(base, other, species=study.analysis.species)
+        if found.resolved is False:
+            yield (
+                f"[[models]] {base.label} and {other.label}: {found}; what sets their D apart may be errors of "
+                f"the models, not the functional: train them on more labels of both"
+            )
 
 
 def _coinciding(structure: GeneratedStructure) -> tuple[int, int] | None:

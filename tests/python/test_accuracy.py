@@ -112,11 +112,26 @@ def test_error_of_r2_is_over_groups_and_not_over_frames():
     independent, of_two = difference_of(alone, predicted, labelled), difference_of(paired, predicted, labelled)
     assert independent["r2"] == of_two["r2"]
     assert of_two["groups"] == 2
-    # Two groups of R^2 0.99 and 0.19: the bootstrap takes the same twice in half of its samples.
-    assert of_two["r2_error"] == pytest.approx(0.4 / np.sqrt(2), rel=0.1)
+    # Two groups of R^2 0.99 and 0.19, about 0.59: the standard error of the mean of two numbers 0.8 apart is 0.4.
+    assert of_two["r2_error"] == pytest.approx(0.4, rel=0.1)
     assert independent["r2_error"] < 0.1
     single = difference_of([frame(frame=0, trajectory="t")] * 40, predicted, labelled)
     assert single["r2_error"] is None
+
+
+@pytest.mark.parametrize("n_groups", [4, 12])
+def test_error_of_r2_is_the_spread_over_sets_of_frames(n_groups):
+    rng = np.random.default_rng(5)
+    frames = [frame(frame=number) for number in range(n_groups)]
+    found = []
+    for _ in range(600):
+        labelled = [scale * rng.normal(size=(2, 3)) for scale in rng.lognormal(0.0, 0.3, n_groups)]
+        missed = rng.uniform(0.0, 1.0, n_groups)
+        predicted = [(1.0 - part) * of_one for part, of_one in zip(missed, labelled, strict=True)]
+        resolved = difference_of(frames, predicted, labelled)
+        found.append((resolved["r2"], resolved["r2_error"]))
+    r2, errors = np.array(found).T
+    assert np.sqrt(np.mean(errors**2)) == pytest.approx(r2.std(), rel=0.15)
 
 
 def test_equal_functionals_have_no_r2():

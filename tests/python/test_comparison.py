@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,12 +15,15 @@ from lpsmd.across_conditions import activation_energies, compare_functionals
 from lpsmd.analysis import Verdict
 from lpsmd.analysis.arrhenius import BOLTZMANN_EV_PER_K
 from lpsmd.analysis.comparison import compare
-from lpsmd.study import Study
-from lpsmd.study_file import load_study
+from lpsmd.resolution import pairs, resolution_of
+from lpsmd.study import Study, file_sha256
+from lpsmd.study_file import load_study, study_warnings
 from support.coefficients import diffusion_of
 from support.studies import STUDY, soft_model, study_file
 from tolerances import BY_HAND_RELATIVE, COVERAGE_95
 
+#: A study of two functionals.
+TWO = STUDY.replace("[dynamics]", '[[models]]\npath = "./soft_hse06.pt"\n\n[dynamics]')
 #: Of ten structures, four replicas in each.
 STRUCTURES = np.arange(40) % 10
 
@@ -106,10 +111,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
     """Two functionals, three temperatures, two structures."""
     folder = tmp_path_factory.mktemp("study")
     soft_model(folder / "soft_hse06.pt", functional="HSE06")
-    text = STUDY.replace("[dynamics]", '[[models]]\npath = "./soft_hse06.pt"\n\n[dynamics]')
-    text = text.replace("temperature_K = 600", "temperatures_K = [500, 600, 800]").replace(
-        "= 10.0", "= 10.0\ncount = 2"
-    )
+    text = TWO.replace("temperature_K = 600", "temperatures_K = [500, 600, 800]").replace("= 10.0", "= 10.0\ncount = 2")
     return load_study(study_file(folder, text))
 
 
@@ -126,6 +128,82 @@ def test_functionals_are_compared_at_each_temperature(study: Study) -> None:
     values = found[2].to_dict()
     assert (values["temperature_K"], values["base"], values["other"]) == (800.0, "PBE", "HSE06")
     assert (values["ratio"], values["paired_structures"]) == (2.0, 2)
+
+
+def told(r2: float, lithium: object, **more: object) -> dict[str, object]:
+    """What a training writes into a passport."""
+    by_element = {} if lithium is None else {"Li": {"r2": lithium, "r2_error": 0.05}, "S": {"r2": None}}
+    return {"functional_difference": {"r2": r2, "r2_error": 0.01, "by_element": by_element, **more}}
+
+
+def of_hse06(folder: Path, training: dict[str, object]) -> Study:
+    """A study of two functionals, of which the passport of the second tells something."""
+    soft_model(folder / "soft_hse06.pt", functional="HSE06", training=training)
+    return load_study(study_file(folder, TWO))
+
+
+@pytest.mark.parametrize(
+    ("training", "resolved", "text"),
+    [
+        (
+            told(0.97, 0.72),
+            True,
+            "functional resolved: R^2 = 0.97 +- 0.01 of F_HSE06 - F_PBE, 0.72 +- 0.05 on Li",
+        ),
+        (
+            told(0.97, 0.21),
+            False,
+            "functional not resolved: R^2 = 0.97 +- 0.01 of F_HSE06 - F_PBE, 0.21 +- 0.05 on Li (needed 0.5)",
+        ),
+        (
+            told(0.4, 0.6),
+            False,
+            "functional not resolved: R^2 = 0.40 +- 0.01 of F_HSE06 - F_PBE, 0.60 +- 0.05 on Li (needed 0.5)",
+        ),
+        ({}, None, "the passport of soft_hse06 has no functional_difference"),
+        ({"functional_difference": "large"}, None, "the passport of soft_hse06 has no functional_difference"),
+        (told(0.9, None), None, "the passport of soft_hse06 has no R^2 for Li"),
+        (told(0.9, "high"), None, "the passport of soft_hse06 has no R^2 for Li"),
+        (told(0.9, 0.9, base="PBEsol"), None, "the passport of soft_hse06 tells of PBEsol, not of PBE"),
+        (
+            {**told(0.9, 0.9), "parent": {"model_sha256": "00ff"}},
+            None,
+            "the passport of soft_hse06 tells of another PBE model than soft_pbe",
+        ),
+    ],
+)
+def test_a_comparison_says_whether_the_functional_is_resolved(
+    tmp_path: Path, training: dict[str, object], resolved: bool | None, text: str
+) -> None:
+    study = of_hse06(tmp_path, training)
+    diffusions = {condition: diffusion_of(np.array([1.0, 2.0]), [0, 1]) for condition in study.conditions}
+    (found,) = compare_functionals(study, diffusions)
+    expected = text if resolved is not None else f"not known whether the models resolve the functional: {text}"
+    assert str(found.resolution) == expected
+    assert found.resolution.resolved is resolved
+    values = json.loads(json.dumps(found.to_dict(), allow_nan=False))["functional_resolution"]
+    assert (values["resolved"], values["needed_r2"]) == (resolved, 0.5)
+    assert values["reason"] == (text if resolved is None else None)
+    assert (values["species"] is None) == (resolved is None)
+    # Before it runs, a study warns of models that are known not to.
+    warned = [warning for warning in study_warnings(study) if text in warning]
+    assert len(warned) == (resolved is False)
+    # The record of a study tells it again, and one that was written before is read.
+    record = json.loads(json.dumps(study.to_dict()))
+    assert Study.from_dict(record).models == study.models
+    for model in record["models"]:
+        del model["functional_difference"]
+    assert Study.from_dict(record).models[1].functional_difference is None
+
+
+def test_the_parent_of_a_passport_is_told_by_its_file(tmp_path: Path) -> None:
+    path = study_file(tmp_path, TWO)
+    parent = {"model_sha256": file_sha256(tmp_path / "soft_pbe.pt")}
+    soft_model(tmp_path / "soft_hse06.pt", functional="HSE06", training={**told(0.9, 0.9), "parent": parent})
+    (pair,) = pairs(load_study(path))
+    assert [model.label for model in pair] == ["soft_pbe", "soft_hse06"]
+    assert resolution_of(*pair, species="Li").resolved is True
+    assert resolution_of(*pair, species="P").reason == "the passport of soft_hse06 has no R^2 for P"
 
 
 def test_an_activation_energy_for_each_model(study: Study) -> None:

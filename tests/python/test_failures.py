@@ -69,6 +69,8 @@ SAID = {
         255,
         FailureKind.PROGRAM,
     ),
+    "Operating system error: Cannot allocate memory\nAllocation would exceed memory limit": (1, FailureKind.MEMORY),
+    "Error allocating 800000000 bytes": (1, FailureKind.MEMORY),
     "ERROR: Unknown command: rnu 100 (src/input.cpp:314)": (1, FailureKind.LAMMPS),
     "ERROR: step 1: the model's program failed on cpu for 2 atoms and 2 edges: AssertionError: two atoms sit on each "
     "other": (1, FailureKind.LAMMPS),
@@ -94,6 +96,10 @@ def test_a_signal_is_told_from_the_exit_code(code: int) -> None:
 
 def test_any_other_signal_is_told_by_its_name() -> None:
     assert classify(said="", exit_code=-signal.SIGSEGV) == (FailureKind.KILLED, "lmp was ended by SIGSEGV")
+    assert classify(said="", exit_code=-signal.SIGSEGV, program="pw.x") == (
+        FailureKind.KILLED,
+        "pw.x was ended by SIGSEGV",
+    )
 
 
 @pytest.mark.parametrize("code", [1, 3, 128, 255])

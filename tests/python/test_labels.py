@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -16,10 +17,13 @@ import numpy as np
 import pytest
 from ase import Atoms
 
+import lpsmd
 import tolerances
 from lpsmd.ensemble.locks import hold
-from lpsmd.labels import LabelError
+from lpsmd.labels import LabelError, read_recipe
+from lpsmd.labels.frames import read_frames
 from support.labels import (
+    POTENTIALS,
     RECIPE,
     STEP_A,
     commands_in,
@@ -54,6 +58,20 @@ def counting_pw(folder: Path) -> tuple[Path, Callable[[], list[str]]]:
     script.write_text(f'#!/bin/sh\necho "$PWD $2" >> {notes}\nexec pw.x "$@"\n')
     script.chmod(0o755)
     return script, lambda: notes.read_text().splitlines() if notes.exists() else []
+
+
+def script(folder: Path, *lines: str) -> str:
+    """A program in the place of pw.x: the lines of a shell script, which knows the input as $2."""
+    path = folder / "script_pw.x"
+    path.write_text("\n".join(["#!/bin/sh", *lines, ""]))
+    path.chmod(0o755)
+    return str(path)
+
+
+def one_frame(folder: Path, *, step_A: float = 0.0, name: str = "centre") -> Path:
+    path = folder / f"{name}.extxyz"
+    ase.io.write(path, displaced(step_A, name))
+    return path
 
 
 def wait_for(what: Callable[[], bool], *, limit_s: float = 120.0) -> None:
@@ -125,6 +143,38 @@ def test_hse06_may_be_asked_for_later(labelled: Path, tmp_path: Path) -> None:
     assert record.stat().st_mtime_ns == before
     later, at_once = ase.io.read(output / "hse06.extxyz"), ase.io.read(labelled / "hse06.extxyz", 0)
     assert later.get_potential_energy() == at_once.get_potential_energy()
+
+
+@needs_pw
+def test_hse06_is_added_to_frames_that_have_pbe(labelled: Path, tmp_path: Path) -> None:
+    """A set of PBE as input: its energies, forces and level must not pass for those of the other functional."""
+    frames, output = tmp_path / "frames.extxyz", tmp_path / "out"
+    shutil.copytree(labelled, output)
+    have = ase.io.read(labelled / "pbe.extxyz", ":")
+    (output / "frames" / json.loads((output / "labels.json").read_text())["frames"][1]["id"] / "hse06.json").unlink()
+    for atoms in have:
+        atoms.info.update(start="a1b2c3d4e5f60718", part="test")
+    ase.io.write(frames, have)
+    pw, starts = counting_pw(tmp_path)
+    assert label(frames, output, pw=str(pw)).labelled == ["centre", "minus", "plus"]
+    assert [start.split()[1] for start in starts()] == ["pbe.in", "hse06.in"]
+    found, at_once = (ase.io.read(folder / "hse06.extxyz", ":") for folder in (output, labelled))
+    for atoms, once in zip(found, at_once, strict=True):
+        assert atoms.info == {**once.info, "start": "a1b2c3d4e5f60718", "part": "test"}
+        assert atoms.get_potential_energy() == once.get_potential_energy()
+
+
+def test_the_shipped_frames_without_hse06_can_be_labelled() -> None:
+    folder = Path(lpsmd.__file__).parent / "demo" / "dft"
+    recipe = read_recipe()
+    frames = read_frames(folder / "pbe.extxyz", recipe, recipe_sha256="")
+    have = {atoms.info["frame"] for atoms in ase.io.read(folder / "hse06.extxyz", ":")}
+    missing = [frame for frame in frames if frame.name not in have]
+    assert len(missing) == 6
+    for frame in missing:
+        assert frame.atoms.calc is None
+        assert not {"energy", "stress", "level", "gap_eV"} & set(frame.atoms.info)
+        assert set(frame.atoms.arrays) == {"numbers", "positions"}
 
 
 # ----- once, whatever happens ------------------------------------------------------------------------------
@@ -213,12 +263,111 @@ def test_a_full_disk_is_no_failed_frame(tmp_path: Path) -> None:
 def test_a_pw_that_someone_ends_is_no_failed_frame(tmp_path: Path) -> None:
     frames = tmp_path / "one.extxyz"
     ase.io.write(frames, displaced(0.0, "centre"))
-    script = tmp_path / "killed_pw.x"
-    script.write_text("#!/bin/sh\nkill -9 $$\n")
-    script.chmod(0o755)
-    outcome = label(frames, tmp_path / "out", pw=str(script))
+    outcome = label(frames, tmp_path / "out", pw=script(tmp_path, "kill -9 $$"))
     assert outcome.unfinished["centre"].startswith("pw.x was ended by SIGKILL: by the system if memory ran out")
     assert label(frames, tmp_path / "out", functionals=["PBE"]).labelled == ["centre"]
+
+
+@needs_pw
+@pytest.mark.parametrize("end", ['pw.x "$@"', "exit 1", "exit 0"], ids=["a label", "a failure", "a crash"])
+def test_a_frame_that_another_process_took_over_is_left_as_that_has_it(tmp_path: Path, end: str) -> None:
+    other = '{"host": "node7", "machine": "m", "pid": 7, "started": 1, "token": "t"}'
+    pw = script(tmp_path, f"echo '{other}' > ../lock; touch theirs", end)
+    outcome = label(one_frame(tmp_path), tmp_path / "out", pw=pw)
+    assert "held by process 7 on node7" in outcome.unfinished["centre"]
+    (folder,) = (tmp_path / "out" / "frames").iterdir()
+    assert {path.name for path in folder.iterdir()} == {"frame.extxyz", "lock", "running"}
+    assert (folder / "running" / "theirs").exists()
+
+
+MEMORY = "terminate called after throwing an instance of 'std::bad_alloc'"
+
+
+@pytest.mark.parametrize(
+    ("lines", "says"),
+    [
+        ([f'echo "{MEMORY}"; kill -ABRT $$'], f"pw.x ran out of memory: {MEMORY}"),
+        (["echo 'Operating system error: Cannot allocate memory'; exit 1"], "pw.x ran out of memory: Operating"),
+        (["kill -TERM $$"], "pw.x was ended by SIGTERM"),
+    ],
+    ids=["C++", "Fortran", "SIGTERM"],
+)
+def test_what_is_not_the_frames_fault_leaves_it_to_be_done(tmp_path: Path, lines: list[str], says: str) -> None:
+    outcome = label(one_frame(tmp_path), tmp_path / "out", pw=script(tmp_path, *lines))
+    assert outcome.unfinished["centre"].startswith(says)
+    assert not list(tmp_path.glob("out/frames/*/failed.*"))
+
+
+def test_a_pw_that_cannot_run_here_stops_all(tmp_path: Path) -> None:
+    pw = script(tmp_path, "echo 'pw.x: error while loading shared libraries: libmpi.so.40: cannot open'; exit 127")
+    with pytest.raises(LabelError, match=r"error while loading shared libraries: libmpi.so.40.*; mend that and run"):
+        label(frames_file(tmp_path), tmp_path / "out", pw=pw)
+    assert not list(tmp_path.glob("out/frames/*/failed.json"))
+
+
+def test_a_crash_is_tried_twice_then_told_and_recorded(tmp_path: Path) -> None:
+    starts = tmp_path / "starts"
+    pw = script(tmp_path, f"echo start >> {starts}", "kill -SEGV $$")
+    reason = "2 tries: pw.x was ended by SIGSEGV; its last words: none"
+    assert label(one_frame(tmp_path), tmp_path / "out", pw=pw).failed["centre"].reason == reason
+    assert label(one_frame(tmp_path), tmp_path / "out", pw=pw).failed["centre"].reason == reason
+    assert starts.read_text() == "start\nstart\n"
+    (entry,) = json.loads((tmp_path / "out" / "labels.json").read_text())["frames"]
+    assert entry["failed"] == f"PBE: {reason}"
+
+
+@needs_pw
+def test_a_crash_that_does_not_come_again_is_no_failure(tmp_path: Path) -> None:
+    mark = tmp_path / "crashed"
+    pw = script(tmp_path, f"[ -e {mark} ] || {{ touch {mark}; kill -SEGV $$; }}", 'exec pw.x "$@"')
+    assert label(one_frame(tmp_path), tmp_path / "out", pw=pw, functionals=["PBE"]).labelled == ["centre"]
+
+
+def test_a_pw_that_hangs_is_ended(tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    outcome = label(one_frame(tmp_path), output, pw=script(tmp_path, "exec sleep 1000"), timeout_min=0.005)
+    assert outcome.failed["centre"].reason == "no end within 0.005 min; --timeout-min gives it more"
+    assert not commands_in(output)
+
+
+@needs_pw
+def test_an_input_that_pw_refuses_stops_all_and_is_no_failed_frame(tmp_path: Path) -> None:
+    pw = script(tmp_path, "sed -i 's/ecutwfc/ecutwfcc/' $2", 'exec pw.x "$@"')
+    output = tmp_path / "out"
+    with pytest.raises(
+        LabelError, match=r'^centre: PBE: pw.x does not .*bad line in namelist &system: " ecutwfcc'
+    ) as e:
+        label(frames_file(tmp_path), output, pw=pw)
+    assert "choose another --output" in str(e.value)
+    assert not list(output.glob("frames/*/failed.json"))
+    (kept,) = output.glob("frames/*/failed.out")
+    assert str(kept) in str(e.value)
+
+
+@needs_pw
+def test_another_functional_than_was_asked_for_gives_no_label(tmp_path: Path) -> None:
+    pw = script(tmp_path, "sed -i \"s/'HSE'/'PBE0'/\" $2", 'exec pw.x "$@"')
+    with pytest.raises(LabelError, match=r"HSE06: .*found functional PBE0 in the output for HSE06, needed HSE"):
+        label(one_frame(tmp_path), tmp_path / "out", pw=pw)
+    assert not list(tmp_path.glob("out/frames/*/hse06.json"))
+
+
+@needs_pw
+@pytest.mark.parametrize("pinned", [True, False], ids=["", "begun before versions were pinned"])
+def test_another_version_of_pw_needs_another_folder(tmp_path: Path, pinned: bool) -> None:
+    output = tmp_path / "out"
+    label(one_frame(tmp_path), output, functionals=["PBE"])
+    record = json.loads((output / "labels.json").read_text())
+    version = record["versions"]["pw.x"]
+    if not pinned:
+        del record["versions"]["pw.x"]
+        (output / "labels.json").write_text(json.dumps(record))
+    xml = "out/lpsmd.save/data-file-schema.xml"
+    pw = script(tmp_path, 'pw.x "$@"', f"""sed -i 's/VERSION="{version}"/VERSION="7.9"/' {xml}""")
+    says = f"found pw.x 7.9, its labels are of pw.x {version}; give that one with --pw, or choose another --output"
+    with pytest.raises(LabelError, match=re.escape(says)):
+        label(one_frame(tmp_path, step_A=STEP_A, name="plus"), output, functionals=["PBE"], pw=pw)
+    assert len(list(output.glob("frames/*/pbe.json"))) == 1
 
 
 # ----- what does not converge ------------------------------------------------------------------------------
@@ -255,10 +404,34 @@ def test_an_unconverged_frame_is_kept_apart_and_named(tmp_path: Path) -> None:
 
 
 @needs_pw
+def test_a_failure_of_hse06_is_not_forgotten_when_pbe_is_tried_again(tmp_path: Path) -> None:
+    frames, output = one_frame(tmp_path), tmp_path / "out"
+    pw = script(tmp_path, "[ $2 = pbe.in ] || exit 3", 'exec pw.x "$@"')
+    assert label(frames, output, pw=pw).failed["centre"].functional == "HSE06"
+    assert label(frames, output, functionals=["PBE"], retry_failed=True).labelled == ["centre"]
+    assert label(frames, output, pw="/bin/false").failed["centre"].functional == "HSE06"
+    assert label(frames, output, pw="/bin/false", retry_failed=True).failed["centre"].functional == "PBE"
+
+
+def test_other_pseudopotentials_are_refused_and_leave_the_folder_as_it_is(tmp_path: Path) -> None:
+    output, other = tmp_path / "out", tmp_path / "POTENTIAL_UZH"
+    label(one_frame(tmp_path), output, pw="/bin/false")
+    before = {path.name: path.read_bytes() for path in (output / "pseudo").iterdir()}
+    other.write_text(POTENTIALS.read_text().replace("-4.17806832477260", "-4.2"))
+    with pytest.raises(LabelError, match=r"another recipe \(pseudopotentials.H-q1.gth was \w+, is \w+\)"):
+        label(one_frame(tmp_path), output, pw="/bin/false", potentials=other)
+    three = tmp_path / "three.toml"
+    three.write_text(RECIPE.read_text().replace('Li = "GTH-PBE-q1"', 'Li = "GTH-PBE-q3"'))
+    with pytest.raises(LabelError, match="another recipe"):
+        label(one_frame(tmp_path), output, pw="/bin/false", recipe=three)
+    assert {path.name: path.read_bytes() for path in (output / "pseudo").iterdir()} == before
+
+
+@needs_pw
 def test_another_recipe_needs_another_folder(labelled: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.toml"
-    other.write_text(RECIPE.read_text().replace("ecutwfc_Ry = 20.0", "ecutwfc_Ry = 25.0"))
-    says = "holds labels of another recipe (recipe.plane_waves.ecutwfc_Ry was 20.0, is 25.0); choose another --output"
+    other.write_text(RECIPE.read_text().replace("ecutwfc_Ry = 20.0", "ecutwfc_Ry = 19.0"))
+    says = "holds labels of another recipe (recipe.plane_waves.ecutwfc_Ry was 20.0, is 19.0); choose another --output"
     with pytest.raises(LabelError, match=re.escape(says)):
         label(frames_file(tmp_path), labelled, recipe=other)
 
@@ -359,4 +532,4 @@ def test_a_pw_that_says_nothing_is_a_failed_frame(tmp_path: Path) -> None:
     frames = tmp_path / "one.extxyz"
     ase.io.write(frames, displaced(0.0, "centre"))
     outcome = label(frames, tmp_path / "out", pw="/bin/false")
-    assert outcome.failed["centre"].reason == "pw.x ended with exit code 1; its last words: none"
+    assert outcome.failed["centre"].reason == "2 tries: pw.x ended with exit code 1; its last words: none"

@@ -12,7 +12,7 @@ import pytest
 
 import tolerances
 from lpsmd.labels import LabelError, read_recipe
-from lpsmd.labels.pw import XML, PwFailure, PwResult, geometry_cards, pw_input, read_result
+from lpsmd.labels.pw import XML, PwBroken, PwFailure, PwRefusal, PwResult, geometry_cards, pw_input, read_result
 from lpsmd.labels.recipe import SHIPPED_RECIPE
 from support.labels import DATA, RECIPE, lih
 
@@ -51,6 +51,12 @@ def test_the_shipped_recipe_is_that_of_the_shipped_frames() -> None:
             r"\[HSE06\]: 'stress' is not a known key; not computed: that of Quantum ESPRESSO 6.7 is wrong",
         ),
         (("[scf]", "[scf"), r"not valid TOML"),
+        (
+            ("ecutfock_Ry = 40.0", "ecutfock_Ry = 39.0"),
+            r"\[HSE06\]: ecutfock_Ry: found 39.0, needed: 40.0 to 160.0, one to four times ecutwfc_Ry",
+        ),
+        (("ecutfock_Ry = 40.0", "ecutfock_Ry = 161.0"), r"ecutfock_Ry: found 161.0, needed: 40.0 to 160.0"),
+        (("mixing_ndim = 8", "mixing_ndim = 26"), r"mixing_ndim: found 26, needed: less than or equal to 25"),
     ],
 )
 def test_faults_of_a_recipe_are_told(tmp_path: Path, change: tuple[str, str], says: str) -> None:
@@ -110,7 +116,11 @@ def result(folder: Path, name: str, *, functional: str, exit_code: int = 0) -> P
     if xml.exists():
         (folder / XML).parent.mkdir(parents=True)
         (folder / XML).write_bytes(gzip.decompress(xml.read_bytes()))
-    return read_result(folder, DATA / f"{name}.out", functional=functional, exit_code=exit_code)
+    return read(folder, DATA / f"{name}.out", functional=functional, exit_code=exit_code)
+
+
+def read(folder: Path, printed: Path, *, functional: str, exit_code: int = 0) -> PwResult:
+    return read_result(folder, printed, functional=functional, recipe=read_recipe(RECIPE), exit_code=exit_code)
 
 
 def test_pbe_against_ases_reader(tmp_path: Path) -> None:
@@ -160,6 +170,47 @@ def test_the_words_of_an_error(tmp_path: Path) -> None:
         result(tmp_path, "overlap", functional="PBE", exit_code=1)
 
 
+def test_an_input_that_pw_does_not_take(tmp_path: Path) -> None:
+    with pytest.raises(PwRefusal, match=r"^iosys \(1\): ecutfock can not be < ecutwfc or > ecutrho!$"):
+        result(tmp_path, "refused", functional="HSE06", exit_code=1)
+
+
+def test_without_memory_the_frame_is_not_to_blame(tmp_path: Path) -> None:
+    said = (DATA / "overlap.out").read_text().replace("check_atoms", "allocate_fft")
+    (tmp_path / "pw.out").write_text(said.replace("atoms #   1 and #   2 overlap!", "cannot allocate psic"))
+    with pytest.raises(PwBroken, match=r"^allocate_fft \(1\): cannot allocate psic$"):
+        read(tmp_path, tmp_path / "pw.out", functional="PBE", exit_code=1)
+
+
+def test_a_signal_is_told_by_its_name(tmp_path: Path) -> None:
+    with pytest.raises(PwBroken, match=r"^pw.x was ended by SIGSEGV; its last words: none$"):
+        read(tmp_path, tmp_path / "none.out", functional="PBE", exit_code=-11)
+
+
+@pytest.mark.parametrize(
+    ("key", "was", "found", "needed"),
+    [
+        ("functional", "HSE", "PBE0", "HSE"),
+        ("exx_fraction", "2.500000000000000e-1", "2.000000000000000e-1", "0.25"),
+        ("screening_parameter", "1.100000000000000e-1", "1.060000000000000e-1", "0.11"),
+        ("ecutfock", "1.000000000000000e1", "2.000000000000000e1", "10.0"),
+    ],
+)
+def test_another_hybrid_does_not_pass_for_hse06(tmp_path: Path, key: str, was: str, found: str, needed: str) -> None:
+    result(tmp_path, "hse06", functional="HSE06")
+    xml = (tmp_path / XML).read_text()
+    head, output = xml.split("<output>")
+    assert f"<{key}>{was}<" in output
+    (tmp_path / XML).write_text(f"{head}<output>{output.replace(f'<{key}>{was}<', f'<{key}>{found}<')}")
+    with pytest.raises(PwRefusal, match=rf"found (hybrid/)?{key} {found} in the output for HSE06, needed {needed}"):
+        read(tmp_path, DATA / "hse06.out", functional="HSE06")
+
+
+def test_hse06_does_not_pass_for_pbe(tmp_path: Path) -> None:
+    with pytest.raises(PwRefusal, match="found functional HSE in the output for PBE, needed PBE"):
+        result(tmp_path, "hse06", functional="PBE")
+
+
 def test_pbe_does_not_pass_for_hse06(tmp_path: Path) -> None:
     with pytest.raises(PwFailure, match="did not say 'EXX self-consistency reached'"):
         result(tmp_path, "pbe", functional="HSE06")
@@ -168,8 +219,8 @@ def test_pbe_does_not_pass_for_hse06(tmp_path: Path) -> None:
 def test_an_output_that_was_cut(tmp_path: Path) -> None:
     text = (DATA / "pbe.out").read_text()
     (tmp_path / "cut.out").write_text(text[: len(text) // 2])
-    with pytest.raises(PwFailure, match=r"pw.x ended with exit code 0; its last words: "):
-        read_result(tmp_path, tmp_path / "cut.out", functional="PBE", exit_code=0)
+    with pytest.raises(PwBroken, match=r"pw.x ended with exit code 0; its last words: "):
+        read(tmp_path, tmp_path / "cut.out", functional="PBE")
 
 
 def test_numbers_that_are_missing_or_none(tmp_path: Path) -> None:
@@ -182,8 +233,8 @@ def test_numbers_that_are_missing_or_none(tmp_path: Path) -> None:
     ):
         (tmp_path / XML).write_text(change)
         with pytest.raises(PwFailure, match=says):
-            read_result(tmp_path, DATA / "pbe.out", functional="PBE", exit_code=0)
+            read(tmp_path, DATA / "pbe.out", functional="PBE")
     energy = xml.split("<etot>")[1].split("</etot>")[0]
     (tmp_path / XML).write_text(xml.replace(f"<etot>{energy}<", "<etot>NaN<"))
     with pytest.raises(PwFailure, match="not finite"):
-        read_result(tmp_path, DATA / "pbe.out", functional="PBE", exit_code=0)
+        read(tmp_path, DATA / "pbe.out", functional="PBE")

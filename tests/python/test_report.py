@@ -26,7 +26,8 @@ def lpsmd(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where a study of two functionals was run by the command."""
     folder = tmp_path_factory.mktemp("report")
-    soft_model(folder / "soft_hse06.pt", functional="HSE06")
+    difference = {"r2": 0.97, "by_element": {"Li": {"r2": 0.21, "r2_error": 0.05}}}
+    soft_model(folder / "soft_hse06.pt", functional="HSE06", training={"functional_difference": difference})
     text = STUDY.replace("[dynamics]", '[[models]]\npath = "./soft_hse06.pt"\n\n[dynamics]')
     study_file(folder, text)
     done = lpsmd("run", "study.toml", "--output", "out", cwd=folder)
@@ -46,6 +47,7 @@ def test_the_table_says_d_with_error_window_and_verdict(folder: Path) -> None:
     assert "2/2" in table
     assert "lj: D(HSE06) / D(PBE) = 1.00 +- " in table
     assert "cannot be told apart" in table
+    assert "\n  functional not resolved: R^2 = 0.97 of F_HSE06 - F_PBE, 0.21 +- 0.05 on Li (needed 0.5)\n" in table
     assert table.splitlines()[-1] == "results.json, msd.csv, msd.png, diffusion_*.png in out"
 
 
@@ -77,6 +79,7 @@ def test_results_carry_units_versions_seeds_and_verdicts(folder: Path) -> None:
     assert comparison["difference_cm2_per_s"] == 0.0
     assert comparison["difference_half_width_cm2_per_s"] == pytest.approx(math.sqrt(2.0) * half)
     assert comparison["significant"] is False
+    assert comparison["functional_resolution"]["resolved"] is False
 
 
 def test_the_msd_is_written_as_csv_and_png(folder: Path) -> None:
@@ -111,9 +114,11 @@ def test_a_copy_that_takes_no_files_is_analysed_all_the_same(folder: Path) -> No
     assert done.returncode == 2
     told = (folder / "stdout").read_text().splitlines()[:-1]  # the last names the files that were written
     assert done.stdout.splitlines() == told
-    assert done.stderr == (
+    warning, error = done.stderr.splitlines()
+    assert warning.startswith("warning: [[models]] soft_pbe and soft_hse06: functional not resolved: R^2 = 0.97 of ")
+    assert error == (
         "error: out: results cannot be written there (Read-only file system); make the folder writable, or analyse a "
-        "copy of it\n"
+        "copy of it"
     )
 
 

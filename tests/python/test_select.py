@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import io
 import itertools
 import json
 import shutil
 import sys
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import ase.io
@@ -15,6 +18,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 from click.testing import CliRunner, Result
+from scipy.spatial.transform import Rotation
 
 import tolerances
 from lpsmd.cli import main
@@ -24,11 +28,12 @@ from lpsmd.models.contract import load_model, save_model
 from lpsmd.models.evaluate import evaluate
 from lpsmd.selection.committee import Bounds, Committee, Trust, force_deviation_eV_per_A
 from lpsmd.selection.diversity import farthest_points, mean_soap
+from lpsmd.selection.drawing import even_draw
 from lpsmd.selection.judging import Deviations, Refusal, judge, refusal_of
-from lpsmd.selection.sampling import Cell, SampledFrame, SelectionError, cells_of, studies_of
+from lpsmd.selection.sampling import Cell, SampledFrame, SelectionError, cells_of, start_of, studies_of
 from lpsmd.selection.selecting import with_seed
-from lpsmd.structure import LI6PS5CL_ELEMENTS, li6ps5cl
-from lpsmd.study import ModelSpec
+from lpsmd.structure import LI6PS5CL_ELEMENTS, li6ps5cl, read_structure, write_structure
+from lpsmd.study import ModelSpec, Study
 from lpsmd.study_file import load_study
 from support.selection import ONE_EV, STUDY, TWO_EV, bonded_model, study_folder
 
@@ -49,6 +54,7 @@ def sampled(atoms: Atoms) -> SampledFrame:
     return SampledFrame(
         atoms=atoms,
         trajectory="t",
+        start="s",
         model="one",
         temperature_K=600.0,
         time_ps=0.0,
@@ -75,6 +81,15 @@ def select(folder: Path, *options: str, n: int = N) -> Result:
 
 def models(folder: Path) -> tuple[ModelSpec, ...]:
     return load_study(study_folder(folder)).models
+
+
+GENERATOR_TO_FILE = ('generator = "li6ps5cl"\na_A = 10.0', 'file = "mine.extxyz"')
+
+
+def file_study(folder: Path) -> Path:
+    """The study in a cell of one's own."""
+    ase.io.write(folder / "mine.extxyz", cell())
+    return study_folder(folder, STUDY.replace(*GENERATOR_TO_FILE))
 
 
 # ----- the committee -----------------------------------------------------------------------------------------
@@ -151,12 +166,17 @@ def test_a_frame_that_a_model_cannot_take_is_refused(tmp_path: Path) -> None:
         loaded = load_model(spec.path)
         few = dataclasses.replace(loaded.passport, max_neighbors=(2, 2, 2, 2))
         save_model(loaded.program, few, spec.path)
-    seen = judge(
-        sampled(cell()),
-        Deviations(Committee(specs), tmp_path / "none.json"),
-        Bounds(lower_eV_per_A=0.0, upper_eV_per_A=1.0),
-    )
+    frame, file = sampled(cell()), tmp_path / "deviations.json"
+    committee, bounds = Committee(specs), Bounds(lower_eV_per_A=0.0, upper_eV_per_A=1.0)
+    deviations = Deviations(committee, file)
+    seen = judge(frame, deviations, bounds)
     assert (seen.refusal, seen.deviation_eV_per_A, seen.trust) == (Refusal.MODEL, None, None)
+    deviations.keep()
+    assert "has 16 Li neighbours" in json.loads(file.read_text())["refused"][frame.name]
+    # Atoms that any model takes, under the same name: no model was asked.
+    sparse = dataclasses.replace(frame, atoms=Atoms("LiCl", positions=[[0, 0, 0], [20, 0, 0]], cell=[40] * 3, pbc=True))
+    assert committee.deviation_eV_per_A(sparse.atoms) < 1.0
+    assert judge(sparse, Deviations(committee, file), bounds).refusal is Refusal.MODEL
 
 
 def test_deviations_are_kept_for_their_committee_alone(tmp_path: Path) -> None:
@@ -183,8 +203,10 @@ def test_farthest_points_keep_away_from_what_is_known() -> None:
     known, nothing = np.array([[0.0]]), np.empty((0, 1))
     assert farthest_points(candidates, known, everyone, n=3, first=0) == [(3, 5.0), (2, 2.0), (1, 1.0)]
     assert [index for index, _ in farthest_points(candidates, nothing, everyone, n=3, first=2)] == [2, 3, 0]
-    # Two are one point, and a known one is never taken.
-    assert [index for index, _ in farthest_points(candidates, candidates[:1], everyone, n=5, first=0)] == [3, 2, 1]
+    # Two are one point, and a known one is never taken, nor with the rounding of a file.
+    for rounding in (0.0, 1e-6):
+        taken = farthest_points(candidates, candidates[:1] + rounding, everyone, n=5, first=0)
+        assert [index for index, _ in taken] == [3, 2, 1]
 
 
 def test_each_group_has_its_turn_as_long_as_it_has_frames() -> None:
@@ -207,6 +229,63 @@ def test_descriptor_knows_geometry_and_nothing_else() -> None:
     assert blocks == pytest.approx(1.0, rel=tolerances.ROUNDING)
 
 
+# ----- an even draw ------------------------------------------------------------------------------------------
+
+CELLS_2 = [Cell(inversion=inversion, volume_strain=0.0) for inversion in (0.0, 0.5)]
+TEMPERATURES_3, MODELS_2, REPLICAS_2, TIMES_5 = (600.0, 900.0, 1200.0), ("one", "two"), (0, 1), range(5)
+
+
+def lattice_of_frames() -> list[SampledFrame]:
+    """Every combination once."""
+    return [
+        SampledFrame(
+            atoms=Atoms(),
+            trajectory=f"{model}-{temperature_K:g}K-{replica}-{cell.name}",
+            start=f"{cell.name}-{replica}",
+            model=model,
+            temperature_K=temperature_K,
+            time_ps=0.1 * time,
+            cell=cell,
+        )
+        for cell, temperature_K, model, replica, time in itertools.product(
+            CELLS_2, TEMPERATURES_3, MODELS_2, REPLICAS_2, TIMES_5
+        )
+    ]
+
+
+@pytest.mark.parametrize("n", [1, 5, 6, 12, 20, 24, 48, 120])
+def test_any_number_of_frames_is_drawn_evenly(n: int) -> None:
+    frames = lattice_of_frames()
+    drawn = [frames[index] for index in even_draw(frames, n=n, seed=1)]
+    assert len({frame.name for frame in drawn}) == n
+    of: dict[str, tuple[Callable[[SampledFrame], object], int]] = {
+        "cell": (lambda frame: frame.cell, 2),
+        "temperature": (lambda frame: frame.temperature_K, 3),
+        "cell, temperature": (lambda frame: (frame.cell, frame.temperature_K), 6),
+        "cell, temperature, model": (lambda frame: (frame.cell, frame.temperature_K, frame.model), 12),
+        "trajectory": (lambda frame: frame.trajectory, 24),
+    }
+    for what, (key, groups) in of.items():
+        counts = Counter(key(frame) for frame in drawn)
+        assert max(counts.values()) - (min(counts.values()) if len(counts) == groups else 0) <= 1, what
+
+
+def test_a_draw_follows_from_the_seed_and_its_times_are_spread() -> None:
+    frames = lattice_of_frames()
+    one, again, other = (even_draw(frames, n=24, seed=seed) for seed in (1, 1, 2))
+    assert one == again
+    assert set(one) != set(other)
+    assert {frames[index].time_ps for index in one} == {frame.time_ps for frame in frames}
+
+
+def test_a_group_that_ran_out_leaves_its_turns_to_others() -> None:
+    frames = [frame for frame in lattice_of_frames() if frame.temperature_K < 1000.0 or frame.time_ps == 0.0]
+    drawn = even_draw(frames, n=1000, seed=1)
+    assert sorted(drawn) == list(range(len(frames)))
+    hot = [rank for rank, index in enumerate(drawn, 1) if frames[index].temperature_K > 1000.0]
+    assert hot[-1] <= 24  # of 8 frames, one in each three
+
+
 # ----- the cells ---------------------------------------------------------------------------------------------
 
 
@@ -223,14 +302,68 @@ def test_each_cell_has_its_volume_and_sites_of_its_own(tmp_path: Path) -> None:
     assert len({own.hash for own in studies.values()}) == 6
     lithium = [own.structure.build(0).positions_A[:24] / own.structure.a_A for own in studies.values()]
     assert not any(np.allclose(one, other) for one, other in itertools.combinations(lithium, 2))
-    other = studies_of(with_seed(study, 77), cells, study.models[:1])
-    assert not {own.hash for own in studies.values()} & {own.hash for own in other.values()}
+    assert studies_of(study, cells[::-1], study.models[:1]) == studies  # whatever their order
+
+
+def test_no_two_cells_or_seeds_share_a_start(tmp_path: Path) -> None:
+    count, seeds = 2, (1, 2, 3, 4)
+    study = load_study(study_folder(tmp_path, STUDY.replace("a_A = 10.0", f"a_A = 10.0\ncount = {count}")))
+    cells = cells_of(study, inversions=(0.0, 0.5), volume_strains=(0.0, 0.03))
+    found = [own for seed in seeds for own in studies_of(with_seed(study, seed), cells, study.models[:1]).values()]
+    assert len({own.hash for own in found}) == len(found) == len(cells) * len(seeds)
+    starts = {start_of(own.structure.build(index)) for own in found for index in range(count)}
+    assert len(starts) == len(found) * count
+
+
+def test_a_test_shares_no_start_with_training_whatever_the_seed(tmp_path: Path) -> None:
+    study = load_study(study_folder(tmp_path))
+    cells = cells_of(study, inversions=(0.0,), volume_strains=(0.0,))
+    training, test = (studies_of(study, cells, study.models[:1], part=part)[cells[0]] for part in (None, "test"))
+    assert start_of(training.structure.build(0)) != start_of(test.structure.build(0))
+
+
+def test_a_structure_file_is_scaled_and_keeps_its_sites(tmp_path: Path) -> None:
+    study = load_study(file_study(tmp_path))
+    cells = cells_of(study, inversions=(), volume_strains=(-0.03, 0.0))
+    assert [found.name for found in cells] == ["volume-0.03", "volume+0"]
+    small, same = studies_of(study, cells, study.models).values()
+    assert same.hash == study.hash  # as `lpsmd run` has it
+    assert small.hash != study.hash
+    assert Study.from_dict(small.to_dict()) == small
+    built, file = small.structure.build(0), study.structure.build(0)
+    assert built.volume_A3 == pytest.approx(0.97 * file.volume_A3, rel=tolerances.ROUNDING)
+    fractional = [one.positions_A @ np.linalg.inv(one.cell_A) for one in (built, file)]
+    assert fractional[0] == pytest.approx(fractional[1], abs=tolerances.ROUNDING)
+    assert start_of(built) == start_of(file)
+
+
+def test_a_start_is_that_of_the_file_that_lammps_reads(tmp_path: Path) -> None:
+    built = li6ps5cl(a_A=10.0)
+    turned = Rotation.from_euler("xyz", (10.0, 20.0, 30.0), degrees=True).as_matrix()
+    sheared = np.array([[1.0, 0.1, 0.0], [0.0, 1.0, 0.2], [0.0, 0.0, 1.0]]) @ turned
+    skewed = dataclasses.replace(built, cell_A=built.cell_A @ sheared, positions_A=built.positions_A @ sheared)
+    write_structure(skewed, tmp_path / "skewed.data")
+    assert start_of(read_structure(tmp_path / "skewed.data")) == start_of(skewed) != start_of(built)
+
+
+def test_a_start_is_an_arrangement_of_sites_at_any_volume() -> None:
+    starts = [start_of(li6ps5cl(a_A=10.0, seed=seed)) for seed in range(1, 9)]
+    assert len(set(starts)) == len(starts)
+    assert start_of(li6ps5cl(a_A=9.7, seed=1)) == starts[0]
+    assert start_of(li6ps5cl(a_A=9.7, seed=1, supercell=(1, 1, 2))) != starts[0]
+    # As a file has it: an identifier, although most SHA-256 begin with digits.
+    written = [Atoms("Li", cell=[9] * 3, pbc=True, info={"start": start}) for start in starts]
+    file = io.StringIO()
+    ase.io.write(file, written, format="extxyz")
+    file.seek(0)
+    assert [atoms.info["start"] for atoms in ase.io.iread(file, format="extxyz")] == starts
+    assert {len(start) for start in starts} == {16}
 
 
 def test_0_and_0_point_0_are_one_study(tmp_path: Path) -> None:
     study = load_study(study_folder(tmp_path))
     hashes = set()
-    for zero in (0, 0.0):
+    for zero in (0, 0.0, -0.0):
         cells = cells_of(study, inversions=(zero,), volume_strains=(zero,))
         hashes |= {own.hash for own in studies_of(study, cells, study.models).values()}
     assert len(hashes) == 1
@@ -248,7 +381,10 @@ def test_picked_frames_say_where_they_come_from(folder: Path) -> None:
     picked = ase.io.read(folder / "out" / "frames.extxyz", ":")
     assert len(picked) == N
     committee = Committee(load_study(folder / "study.toml").models)
+    (own,) = (folder / "out" / "dynamics").iterdir()
+    start = start_of(read_structure(own / "structures" / "structure-0.data"))
     for atoms in picked:
+        assert atoms.info["start"] == start
         assert (atoms.info["inversion"], atoms.info["volume_strain"]) == (INVERSION, VOLUME)
         assert atoms.info["temperature_K"] in (300.0, 600.0)
         assert atoms.get_volume() == pytest.approx(
@@ -272,6 +408,7 @@ def test_every_frame_is_accounted_for(folder: Path) -> None:
     temperatures, replicas, frames = 2, 2, 11
     assert len(found) == temperatures * replicas * frames
     assert len({row["trajectory"] for row in found}) == temperatures * replicas
+    assert len({row["start"] for row in found}) == 1  # count = 1: all replicas have the same sites
     assert sorted(row["picked"] for row in found if row["picked"]) == [str(rank) for rank in range(1, N + 1)]
     assert {row["verdict"] for row in found if row["picked"]} == {"within"}
     record = json.loads((folder / "out" / "selection.json").read_text())
@@ -320,7 +457,63 @@ def test_dry_run_says_what_would_run(tmp_path: Path) -> None:
     assert "2 cells: inversion-0_volume+0.03, inversion-0.5_volume+0.03" in result.output
     assert "two-600K" in result.output
     assert "one-600K" not in result.output
-    assert "88 frames, judged by one, two (PBE); 7 to pick, 0 known" in result.output
+    assert "88 frames, judged by one, two (PBE), 0 known; 7 to pick" in result.output
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study of a structure file, and in `out` what was drawn evenly from its dynamics, without DScribe."""
+    found = tmp_path_factory.mktemp("uniform")
+    file_study(found)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "dscribe.descriptors", None)
+        result = select(found, "--uniform", "--volume", str(VOLUME), "--drive", "one", n=3)
+    assert result.exit_code == 0, result.output
+    return found
+
+
+def test_a_test_is_drawn_from_a_structure_file(drawn: Path) -> None:
+    frames = ase.io.read(drawn / "out" / "frames.extxyz", ":")
+    mine = read_structure(drawn / "mine.extxyz")
+    assert [atoms.info["part"] for atoms in frames] == ["test"] * 3
+    assert [atoms.info["start"] for atoms in frames] == [start_of(mine)] * 3
+    assert not {"inversion", "committee_deviation"} & {key for atoms in frames for key in atoms.info}
+    assert len({atoms.info["trajectory"] for atoms in frames}) == 3
+    assert {atoms.info["temperature_K"] for atoms in frames} == {300.0, 600.0}
+    assert frames[0].get_volume() == pytest.approx(mine.volume_A3 * (1.0 + VOLUME), rel=tolerances.ROUNDING)
+    assert {row["verdict"] for row in rows(drawn)} == {"whole"}
+    labelled = read_frames(drawn / "out" / "frames.extxyz", read_recipe(), recipe_sha256="0")
+    assert labelled[0].atoms.info["part"] == "test"
+
+
+def test_a_folder_is_for_training_or_for_a_test(folder: Path, drawn: Path) -> None:
+    before = [(made / "out" / "frames.extxyz").read_bytes() for made in (folder, drawn)]
+    result = select(folder, "--uniform")
+    assert result.exit_code == 2
+    assert "found frames for training, needed a folder of its own for a selection with --uniform" in result.output
+    result = select(drawn)
+    assert result.exit_code == 2
+    assert "found frames for a test, needed a folder of its own for a selection without --uniform" in result.output
+    assert [(made / "out" / "frames.extxyz").read_bytes() for made in (folder, drawn)] == before
+
+
+def test_no_frame_for_training_from_a_start_of_a_test_and_the_other_way_round(drawn: Path, tmp_path: Path) -> None:
+    frames = drawn / "out" / "frames.extxyz"
+    study_folder(tmp_path, drawn.joinpath("study.toml").read_text())
+    shutil.copy(drawn / "mine.extxyz", tmp_path)
+    result = select(tmp_path, "--known", str(frames))
+    assert result.exit_code == 2
+    assert "frame 0: found part test and start" in result.output
+    assert "training would be drawn here, needed other starts: give another --seed" in result.output
+    trained = ase.io.read(frames, ":")
+    for atoms in trained:
+        del atoms.info["part"]
+    ase.io.write(tmp_path / "trained.extxyz", trained)
+    result = select(tmp_path, "--uniform", "--known", str(tmp_path / "trained.extxyz"))
+    assert result.exit_code == 2
+    assert "found part none" in result.output
+    assert "a test would be drawn here" in result.output
     assert not (tmp_path / "out").exists()
 
 
@@ -337,6 +530,8 @@ def test_dry_run_says_what_would_run(tmp_path: Path) -> None:
         (None, ("--volume", "3"), "--volume: found 3, needed at most 0.2"),
         (None, ("--inversion", "1.5"), "inversion: found 1.5, needed a fraction"),
         (None, ("--lower", "2", "--upper", "1"), "--lower, --upper: found 2 and 1 eV/Angstrom"),
+        (None, ("--uniform", "--upper", "1"), "--upper: found with --uniform, needed without"),
+        (GENERATOR_TO_FILE, ("--inversion", "0.5"), "--inversion: found 0.5 for a structure file, needed none"),
         (None, ("--known", "none.extxyz"), "--known none.extxyz: cannot be read"),
         (None, ("--known", "nacl.extxyz"), "--known nacl.extxyz frame 0: found Na, needed periodic frames of Li, P"),
     ],
@@ -349,6 +544,7 @@ def test_bad_input_is_told_before_anything_runs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     study_folder(tmp_path, STUDY.replace(*change) if change else STUDY)
+    ase.io.write(tmp_path / "mine.extxyz", cell())
     ase.io.write(tmp_path / "nacl.extxyz", Atoms("NaCl", positions=[[0, 0, 0], [2.8, 0, 0]], cell=[6] * 3, pbc=True))
     monkeypatch.chdir(tmp_path)
     result = select(tmp_path, *options)
@@ -364,12 +560,3 @@ def test_a_missing_dscribe_is_told_before_anything_runs(tmp_path: Path, monkeypa
     assert result.exit_code == 2
     assert "pip install 'lpsmd[select]'" in result.output
     assert not (tmp_path / "out").exists()
-
-
-def test_a_cell_of_ones_own_is_refused(tmp_path: Path) -> None:
-    ase.io.write(tmp_path / "mine.extxyz", cell())
-    own = STUDY.replace('generator = "li6ps5cl"\na_A = 10.0', 'file = "mine.extxyz"')
-    study_folder(tmp_path, own)
-    result = select(tmp_path)
-    assert result.exit_code == 2
-    assert "found a structure file, needed a generator in [structure]" in result.output

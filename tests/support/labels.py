@@ -69,7 +69,7 @@ def run_label(frames: Path, output: Path, *options: str) -> subprocess.Completed
 
 def label(frames: Path, output: Path, *, recipe: Path = RECIPE, **options: Any) -> Outcome:
     """As the command does, without a process of its own."""
-    return label_frames(frames, output, recipe=read_recipe(recipe), potentials=POTENTIALS, **options)
+    return label_frames(frames, output, recipe=read_recipe(recipe), **{"potentials": POTENTIALS, **options})
 
 
 def commands_in(folder: Path) -> list[str]:

@@ -27,12 +27,12 @@ _COMMANDS = {
     "arrhenius": ("lpsmd.cli.arrhenius", "Activation energy from coefficients at several temperatures."),
     "structure": ("lpsmd.cli.structure", "Write starting structures."),
     "export": ("lpsmd.cli.model", "Turn a trained NequIP, MACE or DP network into a model file."),
-    "model": ("lpsmd.cli.model", "Show or check a model file."),
+    "model": ("lpsmd.cli.model", "Show or check a model file, hold models against labels."),
     "doctor": ("lpsmd.cli.doctor", "Check the installation; says what mends it."),
     "train": ("lpsmd.cli.train", "Train a model on labelled frames: NequIP, MACE or DP."),
     "select": ("lpsmd.cli.select", "Pick frames worth a label: dynamics, committee, diversity."),
     "label": ("lpsmd.cli.label", "Label frames with PBE and HSE06 through Quantum ESPRESSO."),
-    "dataset": ("lpsmd.cli.dataset", "Check and join labelled frames from anywhere."),
+    "dataset": ("lpsmd.cli.dataset", "Check, join, split and show labelled frames from anywhere."),
 }
 
 

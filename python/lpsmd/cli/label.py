@@ -36,7 +36,16 @@ from lpsmd.cli._options import output_folder
     type=click.Path(path_type=Path, dir_okay=False),
     help="CP2K's file of pseudopotentials; default: POTENTIAL_UZH of an installed CP2K.",
 )
-@click.option("--retry-failed", is_flag=True, help="Try frames again that failed before.")
+@click.option(
+    "--timeout-min",
+    type=click.FloatRange(min=0.0, min_open=True),
+    default=60.0,
+    show_default=True,
+    help="Minutes for one run of pw.x (each frame has one for each functional); one that takes longer has failed.",
+)
+@click.option(
+    "--retry-failed", is_flag=True, help="Try frames again that failed before, with --functional only those of it."
+)
 def label(
     frames: Path,
     output: Path,
@@ -45,6 +54,7 @@ def label(
     workers: int | None,
     pw: str,
     potentials: Path | None,
+    timeout_min: float,
     retry_failed: bool,
 ) -> None:
     r"""Label FRAMES (extended XYZ) with energy, forces and gap by PBE and HSE06, through Quantum ESPRESSO.
@@ -80,6 +90,7 @@ def label(
             workers=workers or len(os.sched_getaffinity(0)),
             pw=pw,
             potentials=potentials,
+            timeout_min=timeout_min,
             retry_failed=retry_failed,
         )
     click.echo(

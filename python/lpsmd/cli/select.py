@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from lpsmd.cli._options import output_folder
 
@@ -18,9 +19,8 @@ from lpsmd.cli._options import output_folder
     "inversions",
     type=float,
     multiple=True,
-    default=(0.0, 0.5),
-    show_default=True,
-    help="Of the anions, may be repeated: 0 ordered, 0.5 fully disordered.",
+    show_default="0 and 0.5",
+    help="Of the anions, may be repeated: 0 ordered, 0.5 fully disordered. Not for a structure file.",
 )
 @click.option(
     "--volume",
@@ -37,6 +37,11 @@ from lpsmd.cli._options import output_folder
     metavar="MODEL",
     multiple=True,
     help="Model that moves the atoms, by its label, may be repeated; default: all. All vote in any case.",
+)
+@click.option(
+    "--uniform",
+    is_flag=True,
+    help="For a test: draw whole frames evenly, ask no committee, write part=test into each.",
 )
 @click.option(
     "--lower",
@@ -56,7 +61,8 @@ from lpsmd.cli._options import output_folder
     "--known",
     type=click.Path(path_type=Path, dir_okay=False),
     multiple=True,
-    help="Frames that have labels; what is picked keeps away from them. May be repeated.",
+    help="Frames that have labels; what is picked keeps away from them, and shares no start with the other part. "
+    "May be repeated.",
 )
 @click.option("--seed", type=click.IntRange(min=1), help="For other sites and velocities; default: the study's seeds.")
 @click.option(
@@ -66,13 +72,16 @@ from lpsmd.cli._options import output_folder
     help="Replicas at a time; default: the study's, else one for each core or GPU.",
 )
 @click.option("--dry-run", is_flag=True, help="Run nothing but a short probe; print what would run, and how long.")
+@click.pass_context
 def select(
+    context: click.Context,
     study: str,
     output: Path,
     count: int,
     inversions: tuple[float, ...],
     volume_strains: tuple[float, ...],
     drivers: tuple[str, ...],
+    uniform: bool,
     lower: float,
     upper: float,
     known: tuple[Path, ...],
@@ -83,7 +92,7 @@ def select(
     r"""Run short dynamics with the models that there are, and pick the frames from which they would learn.
 
     STUDY.toml is a study as `lpsmd run` takes it: its temperatures and lengths are those of the dynamics, which runs in
-    a cell of each inversion and volume. Then every frame is judged:
+    a cell of each inversion and volume (a structure file: scaled to each volume). Then every frame is judged:
 
     \b
     1. Atoms on one another, or a PS4 unit with a P-S bond beyond 2.8 Angstrom: refused, and counted.
@@ -97,15 +106,23 @@ def select(
     \b
       lpsmd init round-1.toml --protocol select
       lpsmd select round-1.toml -o round-1 --dry-run
-      lpsmd select round-1.toml -o round-1 -n 40 --known pbe.extxyz
+      lpsmd select round-1.toml -o round-1 -n 40 --known data/pbe.extxyz
       lpsmd label round-1/frames.extxyz -o labels
+      lpsmd dataset import labels/pbe.extxyz -o data/pbe.extxyz --append
     Then train again on all labels, and repeat with the new models and another --seed. When hardly any frame is above
     --lower, the models know this dynamics; what they have in common they cannot tell: look at held-out errors as well.
 
+    What is picked so is hard; a test of how good a model is on average needs frames as they come. --uniform draws them
+    in turn of cell and temperature, model and trajectory, at random times; refused are those of 1. alone. Their
+    dynamics starts from sites that no seed gives without --uniform.
+
+    \b
+      lpsmd select round-1.toml -o test-1 -n 20 --uniform --known data/pbe.extxyz
+
     \b
     In the output folder:
-      frames.extxyz    what was picked, in its order, with trajectory, temperature_K, inversion, volume_strain and
-                       committee_deviation (eV/Angstrom) of each
+      frames.extxyz    what was picked, in its order, with trajectory, start (of its dynamics), temperature_K,
+                       inversion, volume_strain and committee_deviation (eV/Angstrom), or part, of each
       seen.csv         every frame with its deviation and verdict; seen.png shows the deviations by temperature
       selection.json   study, models, bounds, hashes and what was seen
       dynamics/        the studies, as `lpsmd run` leaves them
@@ -118,9 +135,15 @@ def select(
     from lpsmd.cli.run import log_to, stoppable
     from lpsmd.selection.committee import Bounds
     from lpsmd.selection.outcome import table
+    from lpsmd.selection.sampling import SelectionError
     from lpsmd.selection.selecting import Request, estimate, select_frames, with_seed
     from lpsmd.study_file import load_study
 
+    for name in ("lower", "upper") if uniform else ():
+        if context.get_parameter_source(name) is not ParameterSource.DEFAULT:
+            raise SelectionError(
+                f"--{name}: found with --uniform, needed without: an even draw asks no committee; leave out one of them"
+            )
     messages = Console(stderr=True)
     log_to(messages)
     parsed = load_study(study)
@@ -131,7 +154,7 @@ def select(
         inversions=inversions,
         volume_strains=volume_strains,
         drivers=drivers,
-        bounds=Bounds(lower_eV_per_A=lower, upper_eV_per_A=upper),
+        bounds=None if uniform else Bounds(lower_eV_per_A=lower, upper_eV_per_A=upper),
         known=known,
     )
     if dry_run:

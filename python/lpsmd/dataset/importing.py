@@ -3,64 +3,34 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import ase.io
 import numpy as np
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
-from ase.units import Bohr, Hartree, Rydberg, kcal, mol
 
-from lpsmd.dataset.checks import (
-    LabelledFrame,
-    Tolerances,
-    duplicates,
-    geometry_fault,
-    label_faults,
-    other_zeros,
-    unit_fault,
-)
+from lpsmd.dataset.checks import LabelledFrame, Tolerances, label_faults, other_zeros, unit_fault
+from lpsmd.dataset.distances import is_same_geometry, repeated_geometries
+from lpsmd.dataset.errors import DatasetError
+from lpsmd.dataset.reading import SAME_LABEL, Reading, Refused, read_labelled
 from lpsmd.ensemble.files import write_atomically
-from lpsmd.errors import LpsmdError
-
-#: Energy in eV and force in eV/Angstrom of one unit of the file; positions are in Angstrom in any case.
-UNITS: Mapping[str, tuple[float, float]] = {
-    "eV/Angstrom": (1.0, 1.0),
-    "Hartree/Bohr": (Hartree, Hartree / Bohr),
-    "Ry/Bohr": (Rydberg, Rydberg / Bohr),
-    "kcal/mol/Angstrom": (kcal / mol, kcal / mol),
-}
-
-#: Where labels are if not where ASE puts them.
-_ENERGY_KEYS = ("REF_energy", "dft_energy")
-_FORCES_KEYS = ("REF_forces", "dft_forces")
-
-
-class DatasetError(LpsmdError):
-    """Labelled frames that no model should be trained on."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Refused:
-    """A frame that is not taken: its file, its number (from 0), and why."""
-
-    file: str
-    number: int
-    why: str
-
-    def __str__(self) -> str:
-        return f"{self.file} frame {self.number}: {self.why}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Imported:
-    """How many frames were written and left out, and every fault of the latter."""
+    """Counts of frames: written anew, left out, in the set before (`kept`), given again (`known`), with a stress.
+
+    `refused` has every fault of those left out.
+    """
 
     written: int
     left_out: int
+    kept: int
+    known: int
+    with_stress: int
     refused: tuple[Refused, ...]
 
 
@@ -69,6 +39,12 @@ def import_dataset(
     output: Path,
     *,
     units: str | None = None,
+    labels: str | None = None,
+    level: str | None = None,
+    recipe: str | None = None,
+    mixed_recipes: bool = False,
+    independent: bool = False,
+    append: bool = False,
     tolerances: Tolerances | None = None,
     skip_bad: bool = False,
 ) -> Imported:
@@ -79,10 +55,22 @@ def import_dataset(
     files
         Anything that ASE reads with energies and forces; positions in Angstrom.
     output
-        Extended XYZ to write, atomically.
+        Extended XYZ to write, atomically; must not be there, except with `append`.
     units
-        One of `UNITS`, converted to eV and Angstrom. None stands for eV/Angstrom, and files that look otherwise are
-        refused.
+        One of `reading.UNITS`, converted to eV and Angstrom. None stands for eV/Angstrom. Files whose forces look
+        otherwise, once converted, are refused, except if "eV/Angstrom" is given.
+    labels
+        "calculator" (what ASE's reader takes for energy and forces) or a prefix (REF_); None: the one that is there.
+    level, recipe
+        Of frames that have no such key. More than one level in the set is refused.
+    mixed_recipes
+        Let more than one recipe pass, or frames without one beside others.
+    independent
+        Frames without `start`, `trajectory` and `kind` are of no dynamics; else those of one file stay together when
+        the set is split.
+    append
+        Keep the frames of `output` with all their keys, and add to them. What is there already, by name, geometry and
+        labels, is passed over.
     tolerances
         What is let pass.
     skip_bad
@@ -94,35 +82,136 @@ def import_dataset(
         Naming each bad frame, or that no frame is left.
     """
     allowed = tolerances or Tolerances()
-    good: list[LabelledFrame] = []
-    refused: list[Refused] = []
-    for file in files:
-        found, bad = _read(file, units or "eV/Angstrom", allowed)
-        refused += bad
-        looks = unit_fault(found) if units is None else None
-        if looks:
-            refused += [_refuse(frame, looks) for frame in found]
-        else:
-            good += found
-    repeated = duplicates([(frame.place, frame.atoms) for frame in good])
-    zeros = other_zeros(good, allowed)
-    kept = []
-    for index, frame in enumerate(good):
-        faults = list(label_faults(frame, allowed))
-        if index in repeated:
-            faults.append(f"repeats the geometry of {repeated[index]}")
-        if index in zeros:
-            faults.append(zeros[index])
-        refused += [_refuse(frame, fault) for fault in faults]
-        if not faults:
-            kept.append(frame)
-    refused.sort(key=lambda entry: (entry.file, entry.number))
+    kept = _present(output, append=append)
+    reading = Reading(units=units or "eV/Angstrom", source=labels, level=level, recipe=recipe, independent=independent)
+    readable, refused = _read(files, reading, allowed, units=units)
+    new, known = _without_known(readable, kept)
+    _refuse_mixtures([*kept, *new], level=level, recipe=recipe, mixed_recipes=mixed_recipes)
+    good, bad = _judged(new, kept, allowed)
+    refused = sorted([*refused, *bad], key=lambda entry: (entry.file, entry.number))
     if refused and not skip_bad:
         raise DatasetError("\n  ".join([_headline(refused), *map(str, refused)]))
-    if not kept:
+    if not good and not known:
         raise DatasetError("\n  ".join([f"found no good frame in {', '.join(map(str, files))}", *map(str, refused)]))
-    _write(output, kept)
-    return Imported(written=len(kept), left_out=_frames(refused), refused=tuple(refused))
+    if good:
+        # What is there stays as it is, to the last digit.
+        present = output.read_text(encoding="utf-8").rstrip("\n") + "\n" if kept else ""
+        write_atomically(output, present + _extxyz(good))
+    return Imported(
+        written=len(good),
+        left_out=_frames(refused),
+        kept=len(kept),
+        known=known,
+        with_stress=sum(frame.had_stress for frame in good),
+        refused=tuple(refused),
+    )
+
+
+def _present(output: Path, *, append: bool) -> list[LabelledFrame]:
+    """Frames of the set that is there already."""
+    if not output.exists():
+        return []
+    if not append:
+        raise DatasetError(f"{output}: is there already; --append adds to it, or choose another --output")
+    # What was let pass when it came in is not judged again.
+    frames, refused = read_labelled(output, Reading(), closest=0.0)
+    if refused:
+        raise DatasetError(
+            "\n  ".join([f"{output}: is no set to append to; choose another --output", *map(str, refused)])
+        )
+    return frames
+
+
+def _read(
+    files: Sequence[Path], reading: Reading, allowed: Tolerances, *, units: str | None
+) -> tuple[list[LabelledFrame], list[Refused]]:
+    """Frames of all files that are in the units in which they are said to be, and the others."""
+    readable, refused = [], []
+    for file in files:
+        found, bad = read_labelled(file, reading, closest=allowed.closest)
+        looks = None if units == "eV/Angstrom" else unit_fault(found, converted_from=units)
+        refused += [*bad, *(_refuse(frame, looks) for frame in found if looks)]
+        readable += [] if looks else found
+    return readable, refused
+
+
+def _without_known(frames: Sequence[LabelledFrame], kept: Sequence[LabelledFrame]) -> tuple[list[LabelledFrame], int]:
+    """Frames that are not yet in the set, and how many are."""
+    by_name = {frame.name: frame for frame in kept}
+    new = [frame for frame in frames if not (frame.name in by_name and _is_copy(frame, by_name[frame.name]))]
+    return new, len(frames) - len(new)
+
+
+def _is_copy(frame: LabelledFrame, other: LabelledFrame) -> bool:
+    return (
+        is_same_geometry(frame.atoms, other.atoms)
+        and abs(frame.energy_eV - other.energy_eV) <= SAME_LABEL
+        and np.allclose(frame.forces_eV_per_A, other.forces_eV_per_A, rtol=0.0, atol=SAME_LABEL)
+    )
+
+
+def _refuse_mixtures(
+    frames: Sequence[LabelledFrame], *, level: str | None, recipe: str | None, mixed_recipes: bool
+) -> None:
+    mixture = _mixture(frames, "level", level)
+    if mixture:
+        raise DatasetError(f"{mixture}; a set is of one functional: import them into one file each")
+    mixture = None if mixed_recipes else _mixture(frames, "recipe", recipe)
+    if mixture:
+        raise DatasetError(f"{mixture}; --mixed-recipes takes them together if they are known to agree")
+
+
+def _mixture(frames: Sequence[LabelledFrame], key: str, given: str | None) -> str | None:
+    """What there is of a key if not one and the same for all."""
+    members: dict[str | None, list[LabelledFrame]] = {}
+    for frame in frames:
+        value = frame.atoms.info.get(key)
+        members.setdefault(None if value is None else str(value), []).append(frame)
+    if len({*members, *([given] if given else [])}) <= 1:
+        return None
+    found = "; ".join(
+        f"{'no ' + key if value is None else f'{key} {value}'} in {len(having)} frames, first {having[0].place}"
+        for value, having in members.items()
+    )
+    asked = f", and --{key} {given} was given" if given else ""
+    remedy = f"; --{key} NAME gives one to those of the files that have none" if None in members else ""
+    return f"found {found}{asked}; needed one {key} for all{remedy}"
+
+
+def _judged(
+    new: Sequence[LabelledFrame], kept: Sequence[LabelledFrame], allowed: Tolerances
+) -> tuple[list[LabelledFrame], list[Refused]]:
+    """Good frames among the new ones, and every fault of the others.
+
+    A frame repeats another only if that one is good: of a good and a bad copy the good one stays.
+    """
+    zeros = other_zeros([*kept, *new], allowed)
+    good, refused = [], []
+    for index, frame in enumerate(new, start=len(kept)):
+        faults = [*label_faults(frame, allowed), *([zeros[index]] if index in zeros else [])]
+        refused += [_refuse(frame, fault) for fault in faults]
+        if not faults:
+            good.append(frame)
+    candidates = [*kept, *good]
+    repeated = repeated_geometries([frame.atoms for frame in candidates])
+    named: dict[str, LabelledFrame] = {}
+    unique = []
+    for index, frame in enumerate(candidates):
+        if index in repeated:
+            fault = f"repeats the geometry of {candidates[repeated[index]].place}"
+        elif frame.name in named:
+            fault = (
+                f"has the name of {named[frame.name].place}, frame={frame.name}, but another geometry; give it a key "
+                f"frame of its own, or its folder another name"
+            )
+        else:
+            named[frame.name] = frame
+            fault = ""
+        if index >= len(kept) and fault:
+            refused.append(_refuse(frame, fault))
+        elif index >= len(kept):
+            unique.append(frame)
+    return unique, refused
 
 
 def _refuse(frame: LabelledFrame, why: str) -> Refused:
@@ -138,72 +227,13 @@ def _headline(refused: Sequence[Refused]) -> str:
     return f"{frames} bad frame{'s' if frames > 1 else ''}; nothing was written (--skip-bad leaves them out)"
 
 
-def _read(file: Path, units: str, allowed: Tolerances) -> tuple[list[LabelledFrame], list[Refused]]:
-    """Frames with labels and a possible geometry, and the others."""
-    try:
-        found = ase.io.read(file, ":")
-    except Exception as error:  # ASE's readers raise anything
-        raise DatasetError(f"{file}: cannot be read: {error}") from error
-    good, refused = [], []
-    for number, atoms in enumerate(found):
-        fault = geometry_fault(atoms, closest=allowed.closest)
-        labels = None if fault else _labels(atoms)
-        if isinstance(labels, str):
-            fault = labels
-        if fault:
-            refused.append(Refused(file=str(file), number=number, why=fault))
-        elif isinstance(labels, tuple):
-            energy, forces = labels
-            in_eV, in_eV_per_A = UNITS[units]
-            good.append(
-                LabelledFrame(
-                    file=str(file),
-                    number=number,
-                    atoms=atoms,
-                    energy_eV=energy * in_eV,
-                    forces_eV_per_A=forces * in_eV_per_A,
-                )
-            )
-    return good, refused
-
-
-def _labels(atoms: Atoms) -> tuple[float, Any] | str:
-    """Energy and forces as they stand there, or what is missing."""
-    results = {} if atoms.calc is None else atoms.calc.results
-    energy = results.get("energy", _first(atoms.info, _ENERGY_KEYS))
-    forces = results.get("forces", _first(atoms.arrays, _FORCES_KEYS))
-    missing = [name for name, value in (("energy", energy), ("forces", forces)) if value is None]
-    if missing:
-        names = {"energy": _ENERGY_KEYS, "forces": _FORCES_KEYS}
-        keys = ", ".join(f"{name} (or {', '.join(names[name])})" for name in missing)
-        return f"found no {keys}; its keys are {', '.join([*atoms.info, *atoms.arrays])}"
-    return float(energy), np.asarray(forces, dtype=float)
-
-
-def _first(values: Mapping[str, Any], keys: Sequence[str]) -> Any:
-    return next((values[key] for key in keys if key in values), None)
-
-
-def _write(output: Path, frames: Sequence[LabelledFrame]) -> None:
+def _extxyz(frames: Sequence[LabelledFrame]) -> str:
     stream = io.StringIO()
     ase.io.write(stream, [_labelled(frame) for frame in frames], format="extxyz")
-    write_atomically(output, stream.getvalue())
+    return stream.getvalue()
 
 
 def _labelled(frame: LabelledFrame) -> Atoms:
-    """As ASE has it: no stress, since its unit and sign are not known; with the key `frame` and where it comes from."""
-    atoms = Atoms(
-        frame.atoms.get_chemical_symbols(),
-        positions=frame.atoms.positions,
-        cell=frame.atoms.cell,
-        pbc=frame.atoms.pbc,
-    )
-    plain = {
-        key: value
-        for key, value in frame.atoms.info.items()
-        if isinstance(value, str | bool | int | float | np.bool_ | np.integer | np.floating) and key not in _ENERGY_KEYS
-    }
-    name = f"{Path(frame.file).stem}_{frame.number}"
-    atoms.info = {"frame": name, **plain, "source": frame.place}
+    atoms: Atoms = frame.atoms.copy()
     atoms.calc = SinglePointCalculator(atoms, energy=frame.energy_eV, forces=frame.forces_eV_per_A)
     return atoms

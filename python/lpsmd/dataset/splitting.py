@@ -1,87 +1,219 @@
-"""Frames into training, validation and test, by trajectory: neighbours in time are nearly one frame."""
+"""Frames into training, validation and test, by what they started from: neighbours in time are nearly one frame."""
 
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from ase import Atoms
 
-from lpsmd.errors import LpsmdError
+from lpsmd.dataset.distances import nearest_frames
+from lpsmd.dataset.errors import SplitError
+from lpsmd.dataset.folder import Dataset, read_dataset, write_parts
+from lpsmd.dataset.keys import FRAME, KIND, PART, PARTS, START, TRAJECTORY, groups_of, is_dynamics
 
-#: The key of `Atoms.info` that names the trajectory; a frame that is not from dynamics has its own name there.
-TRAJECTORY_KEY = "trajectory"
-
-
-class SplitError(LpsmdError):
-    """Frames cannot be split as asked."""
+#: Least rms displacement (Angstrom) of a test frame of dynamics from a training frame of dynamics. Measured on 52
+#: atoms: two models from one start and seed at 900 K, the first five frames 0.13, 0.21, 0.27, 0.35 and 0.49; frames of
+#: one trajectory, 140 fs apart, 0.47 and more; different starts 1.1 and more (600 to 1200 K).
+CLOSEST_RMS_A = 0.4
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrajectorySplit:
-    """Indices of the frames of each part, ascending; no trajectory is in two of them."""
+class Nearest:
+    """A test frame and the training frame that is the closest to it: rms displacement in Angstrom."""
 
-    train: tuple[int, ...]
-    validation: tuple[int, ...]
-    test: tuple[int, ...]
+    test: str
+    train: str
+    rms_A: float
+    kind: str
 
 
-def split_by_trajectory(
-    frames: Sequence[Atoms], *, validation: float = 0.1, test: float = 0.1, seed: int = 1
-) -> TrajectorySplit:
-    """Put whole trajectories into training, validation and test.
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """Parts of the frames by name, how many groups were drawn and how many frames had a part before.
 
-    Where a trajectory goes follows from its name and the seed alone: neither the order of the frames nor what else is
-    in the set moves it, so that no frame of a test is trained on after the set has grown. The parts of few
-    trajectories are therefore only about as large as asked.
+    `nearest` has, for each kind of test frame, the smallest distance of one from a training frame.
+    """
+
+    dataset: Dataset
+    parts: Mapping[str, str]
+    groups: int
+    had_part: int
+    nearest: tuple[Nearest, ...]
+
+
+def split_frames(
+    frames: Sequence[Atoms],
+    *,
+    validation: float = 0.1,
+    test: float = 0.15,
+    seed: int = 1,
+    redraw: bool = False,
+) -> tuple[str, ...]:
+    """The part of each frame: "train", "validation" or "test".
+
+    What is linked by `start`, `trajectory` or `frame` stays together (`keys.groups_of`). Where a group goes follows
+    from its name and the seed alone: neither the order of the frames nor what else is in the set moves it. A group of
+    which a frame has a `part` goes there, so that no frame of a test is trained on after the set has grown. The parts
+    of few groups are therefore only about as large as asked.
 
     Parameters
     ----------
     frames
-        With `info['trajectory']`.
+        With `info['frame']`, and `start` or `trajectory`; without these the frame is its own group, which its `kind`
+        must allow.
     validation, test
-        Fractions of the trajectories, 0 to 1; training has the rest.
+        Fractions of the groups, 0 to 1; training has the rest.
     seed
         For another split.
+    redraw
+        Forget the parts that frames have.
 
     Raises
     ------
     SplitError
-        If a frame names no trajectory, the fractions are none, or a part that was asked for is empty.
+        If a frame of dynamics names neither start nor trajectory, a group has two parts, the fractions are none, or a
+        part that was asked for is empty.
     """
     if validation < 0.0 or test < 0.0 or validation + test >= 1.0:
         raise SplitError(
             f"validation, test: found {validation:g} and {test:g}, needed fractions from 0 up with a sum below 1"
         )
-    parts: dict[str, list[int]] = {"train": [], "validation": [], "test": []}
     for index, atoms in enumerate(frames):
-        draw = _draw(_trajectory(atoms, index), seed)
-        part = "test" if draw < test else "validation" if draw < test + validation else "train"
-        parts[part].append(index)
+        _refuse_unknown_origin(atoms, index)
+    groups = groups_of(frames)
+    pinned = {} if redraw else _pinned(frames, groups)
+    drawn = {group: pinned.get(group) or _draw(group, seed, validation=validation, test=test) for group in groups}
     asked = {"train": True, "validation": validation > 0.0, "test": test > 0.0}
-    empty = [part for part, indices in parts.items() if asked[part] and not indices]
+    empty = [part for part in PARTS if asked[part] and part not in drawn.values()]
     if empty:
-        trajectories = Counter(_trajectory(atoms, index) for index, atoms in enumerate(frames))
         raise SplitError(
-            f"found no trajectory for {', '.join(empty)} among {len(trajectories)}; take another seed, larger "
-            f"fractions, or more trajectories"
+            f"found no group for {', '.join(empty)} among {len(drawn)}; take another seed, larger fractions, or more "
+            f"trajectories"
         )
-    return TrajectorySplit(**{part: tuple(indices) for part, indices in parts.items()})
+    return tuple(drawn[group] for group in groups)
 
 
-def _trajectory(atoms: Atoms, index: int) -> str:
-    name = atoms.info.get(TRAJECTORY_KEY)
-    if name is None:
+def split_dataset(
+    path: Path,
+    *,
+    validation: float = 0.1,
+    test: float = 0.15,
+    seed: int = 1,
+    redraw: bool = False,
+    closest_rms_A: float = CLOSEST_RMS_A,
+) -> Split:
+    """Write `part` into all sets of a folder, the same for one geometry in each of them.
+
+    Parameters
+    ----------
+    path
+        Folder with pbe.extxyz, hse06.extxyz ..., or one such file.
+    validation, test, seed, redraw
+        See `split_frames`.
+    closest_rms_A
+        Least rms displacement between a frame of dynamics in the test and one in the training; 0 lets everything pass.
+
+    Raises
+    ------
+    DatasetError
+        If the sets are not fit, the split is refused, or a test frame is nearly one of training. Nothing is written
+        then.
+    """
+    dataset = read_dataset(path)
+    everything = [atoms for frames in dataset.sets.values() for atoms in frames]
+    parts = split_frames(everything, validation=validation, test=test, seed=seed, redraw=redraw)
+    by_name = {str(atoms.info[FRAME]): part for atoms, part in zip(everything, parts, strict=True)}
+    frames = dataset.frames()
+    _refuse_leaks(frames, by_name, closest_rms_A)
+    write_parts(dataset, by_name)
+    return Split(
+        dataset=read_dataset(path),
+        parts=by_name,
+        groups=len(set(groups_of(everything))),
+        had_part=0 if redraw else len({str(a.info[FRAME]) for a in everything if PART in a.info}),
+        nearest=nearest_to_training(frames, by_name),
+    )
+
+
+def nearest_to_training(frames: Mapping[str, Atoms], parts: Mapping[str, str]) -> tuple[Nearest, ...]:
+    """For each kind of test frame, the one that is the closest to a training frame; kinds that cannot be compared lack.
+
+    Parameters
+    ----------
+    frames, parts
+        By name.
+    """
+    closest: dict[str, Nearest] = {}
+    for entry in _distances(frames, parts):
+        if entry.kind not in closest or entry.rms_A < closest[entry.kind].rms_A:
+            closest[entry.kind] = entry
+    return tuple(closest[kind] for kind in sorted(closest))
+
+
+def _refuse_leaks(frames: Mapping[str, Atoms], parts: Mapping[str, str], closest_rms_A: float) -> None:
+    # Displacements drawn around one arrangement of sites are near one another by construction, and no less independent.
+    dynamics = {name: atoms for name, atoms in frames.items() if is_dynamics(atoms.info)}
+    leaks = [entry for entry in _distances(dynamics, parts) if entry.rms_A < closest_rms_A]
+    if leaks:
         raise SplitError(
-            f"frame {index}: found no key {TRAJECTORY_KEY}, needed one for every frame; its keys are "
-            f"{', '.join(atoms.info) or 'none'}; for a frame of its own write its name there"
+            "\n  ".join(
+                [
+                    f"{len(leaks)} test frames are nearly frames of training, needed {closest_rms_A:g} Angstrom rms; "
+                    f"what shares its start needs one key {START} (--closest-rms 0 lets it pass); nothing was written",
+                    *(f"{entry.test} is {entry.rms_A:.2f} Angstrom from {entry.train}" for entry in leaks),
+                ]
+            )
         )
-    return str(name)
 
 
-def _draw(trajectory: str, seed: int) -> float:
-    """A number in [0, 1) that belongs to a trajectory."""
-    digest = hashlib.sha256(f"{seed}/{trajectory}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") / 2.0**64
+def _distances(frames: Mapping[str, Atoms], parts: Mapping[str, str]) -> list[Nearest]:
+    """Each test frame with its closest training frame, where there is one to compare with."""
+    test = [name for name in frames if parts[name] == "test"]
+    train = [name for name in frames if parts[name] == "train"]
+    found = nearest_frames([frames[name] for name in test], [frames[name] for name in train])
+    return [
+        Nearest(test=name, train=train[closest[0]], rms_A=closest[1], kind=str(frames[name].info.get(KIND, "-")))
+        for name, closest in zip(test, found, strict=True)
+        if closest is not None
+    ]
+
+
+def _refuse_unknown_origin(atoms: Atoms, index: int) -> None:
+    info = atoms.info
+    if FRAME not in info:
+        raise SplitError(f"frame {index}: found no key {FRAME}, needed a name of its own for every frame")
+    if START in info or TRAJECTORY in info or not is_dynamics(info):
+        return
+    of = "is of dynamics" if KIND in info else f"has no key {KIND}"
+    raise SplitError(
+        f"{info[FRAME]}: {of} and names neither {START} nor {TRAJECTORY}; needed one of them, for it has neighbours "
+        f"in time: write it into the frame, or bring its file in with `lpsmd dataset import`, which keeps it together"
+    )
+
+
+def _pinned(frames: Sequence[Atoms], groups: Sequence[str]) -> dict[str, str]:
+    """Parts that groups have already."""
+    first: dict[str, tuple[str, str]] = {}
+    for atoms, group in zip(frames, groups, strict=True):
+        part, name = atoms.info.get(PART), str(atoms.info[FRAME])
+        if part is None:
+            continue
+        if part not in PARTS:
+            raise SplitError(f"{name}: found {PART}={part}, needed one of {', '.join(PARTS)}")
+        earlier, earlier_name = first.setdefault(group, (str(part), name))
+        if earlier != part:
+            raise SplitError(
+                f"{earlier_name} is in {earlier} and {name} in {part}, but both belong to {group}; needed one part for "
+                f"all that shares a start or trajectory: remove one of the keys {PART}, or --redraw all of them"
+            )
+    return {group: part for group, (part, _) in first.items()}
+
+
+def _draw(group: str, seed: int, *, validation: float, test: float) -> str:
+    """The part of a group: a number in [0, 1) that belongs to its name and the seed decides."""
+    digest = hashlib.sha256(f"{seed}/{group}".encode()).digest()
+    number = int.from_bytes(digest[:8], "big") / 2.0**64
+    return "test" if number < test else "validation" if number < test + validation else "train"

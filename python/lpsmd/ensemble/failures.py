@@ -81,13 +81,13 @@ class Failure:
 
 _REFUSED = r"Read-only file system|Permission denied|Operation not permitted"
 
-# What LAMMPS, torch, the C++ library, Slurm and the system say, the most telling first.
+# What LAMMPS, torch, the C++ and Fortran libraries, Slurm and the system say, the most telling first.
 _SIGNS = (
     (FailureKind.DISK, r"No space left on device|[Dd]isk quota exceeded|File too large|I/O error while writing"),
     (FailureKind.STORAGE, r"Read-only file system|Permission denied|Stale file handle|Input/output error"),
     (
         FailureKind.MEMORY,
-        r"out of memory|bad_alloc|[Cc]annot allocate memory|Failed to allocate|Failed to reallocate|oom.kill"
+        r"out of memory|bad_alloc|[Cc]annot allocate|[Ff]ailed to (?:re)?allocate|Error allocating|oom.kill"
         r"|_STATUS_ALLOC_FAILED|failed to map segment",
     ),
     (FailureKind.NODE, r"uncorrectable ECC error|unspecified launch failure|busy or unavailable"),
@@ -105,11 +105,18 @@ _SIGNS = (
 )
 
 
-def classify(*, said: str, exit_code: int) -> tuple[FailureKind, str] | None:
+def classify(*, said: str, exit_code: int, program: str = "lmp") -> tuple[FailureKind, str] | None:
     """The kind of a failed run and a line that says so, from what was printed and how it ended.
 
     None where neither tells: then the product decides. What others around LAMMPS print counts only where it failed
     without a word of its own.
+
+    Parameters
+    ----------
+    said, exit_code
+        What was printed, and how it ended: negative for a signal.
+    program
+        What it is called in the line.
     """
     error = re.search(r"^ERROR\b.*$", said, flags=re.MULTILINE)
     if error is None and exit_code == 0:
@@ -122,11 +129,11 @@ def classify(*, said: str, exit_code: int) -> tuple[FailureKind, str] | None:
     if error:
         return FailureKind.LAMMPS, error.group(0).strip()
     if exit_code in _NOT_FOUND:
-        return FailureKind.PROGRAM, tail_of(said) or f"lmp ended with code {exit_code}"
-    number = _signal_of(exit_code)
+        return FailureKind.PROGRAM, tail_of(said) or f"{program} ended with code {exit_code}"
+    number = signal_of(exit_code)
     if number is not None:
         by = ": by the system if memory ran out, or by someone" if number == signal.SIGKILL else ""
-        return FailureKind.KILLED, f"lmp was ended by {number.name}{by}"
+        return FailureKind.KILLED, f"{program} was ended by {number.name}{by}"
     return None
 
 
@@ -135,7 +142,8 @@ def tail_of(said: str) -> str:
     return "\n".join(said.splitlines()[-_TAIL_LINES:])
 
 
-def _signal_of(exit_code: int) -> signal.Signals | None:
+def signal_of(exit_code: int) -> signal.Signals | None:
+    """The signal that ended a program, None if none did."""
     # A shell hands a signal on as 128 plus its number, Python's sys.exit as 256 minus it; 255 is any error.
     number = -exit_code if exit_code < 0 else 256 - exit_code if 192 < exit_code < 255 else exit_code - 128
     return signal.Signals(number) if number in {member.value for member in signal.Signals} else None

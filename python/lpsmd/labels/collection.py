@@ -24,13 +24,14 @@ from lpsmd.ensemble.files import read_json, write_atomically, write_json
 from lpsmd.ensemble.locks import Held, hold
 from lpsmd.labels.errors import LabelError
 from lpsmd.labels.frames import Frame
-from lpsmd.labels.pseudopotentials import write_pseudopotentials
+from lpsmd.labels.pseudopotentials import pseudopotential_files
 from lpsmd.labels.recipe import FUNCTIONALS, NO_HSE_STRESS, Recipe
 from lpsmd.labels.records import Label, LabelFailure, read_failure, read_label
 
 RECORD = "labels.json"
 _LOCK = "labels.lock"
 _FRAME = "frame.extxyz"
+_PW = "pw.x"
 _NOTES = {
     "units": "energy and gap eV (total energy, with the zero of this code and its pseudopotentials), forces "
     "eV/Angstrom, stress eV/Angstrom^3 (ASE's sign)",
@@ -71,18 +72,44 @@ class LabelFolder:
         self.pseudopotentials.mkdir(parents=True, exist_ok=True)
         with self._locked():
             earlier = self._record()
-            hashes = write_pseudopotentials(self.pseudopotentials, recipe.pseudopotentials, data_file=data_file)
+            files = pseudopotential_files(recipe.pseudopotentials, data_file=data_file)
+            hashes = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in files.items()}
             identity = {"recipe": recipe.model_dump(), "pseudopotentials": hashes}
             changed = differences(earlier["identity"], identity) if earlier else []
             if changed:
                 raise LabelError(
                     f"{self.path}: holds labels of another recipe ({'; '.join(changed)}); choose another --output"
                 )
+            for name, text in files.items():
+                write_atomically(self.pseudopotentials / name, text)
             sha256 = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
-            versions = {"lpsmd": __version__, "ase": metadata.version("ase")}
-            known = earlier["frames"] if earlier else []
+            versions = {**earlier.get("versions", {}), "lpsmd": __version__, "ase": metadata.version("ase")}
+            known = earlier.get("frames", [])
             self._write({"identity": identity, "recipe_sha256": sha256, "versions": versions, "frames": known})
         return sha256
+
+    def accept_version(self, version: str) -> None:
+        """Make the folder one for a version of pw.x, which its first label decides.
+
+        Versions differ in constants and functionals, so their energies differ too (7e-5 eV a frame was measured),
+        which a model would take for physics.
+
+        Raises
+        ------
+        LabelError
+            If it has labels of another one.
+        """
+        with self._locked():
+            record = self._record()
+            pinned = record["versions"].get(_PW)
+            known = {pinned} if pinned else {label["pw_version"] for label in _labels_in(record)}
+            if known and version not in known:
+                raise LabelError(
+                    f"{self.path}: found pw.x {version}, its labels are of pw.x {', '.join(sorted(known))}; give that "
+                    f"one with --pw, or choose another --output"
+                )
+            if not pinned:
+                self._write({**record, "versions": {**record["versions"], _PW: version}})
 
     def add(self, frames: Sequence[Frame]) -> None:
         """Take frames in, behind those that are there.
@@ -166,6 +193,10 @@ class LabelFolder:
                 except Held:
                     time.sleep(0.05)
             yield
+
+
+def _labels_in(record: dict[str, Any]) -> list[dict[str, Any]]:
+    return [label for entry in record["frames"] for label in entry.get("labels", {}).values()]
 
 
 def _entry(state: FrameState) -> dict[str, Any]:

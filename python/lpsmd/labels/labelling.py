@@ -11,25 +11,31 @@ import shutil
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from lpsmd.ensemble.failures import classify
+from lpsmd.ensemble.failures import FailureKind, classify, signal_of
 from lpsmd.ensemble.files import read_text
-from lpsmd.ensemble.locks import Lock, hold
+from lpsmd.ensemble.locks import Held, Lock, hold, read_holder
 from lpsmd.ensemble.records import host, now
+from lpsmd.labels.collection import LabelFolder
 from lpsmd.labels.errors import LabelError
 from lpsmd.labels.frames import Frame
-from lpsmd.labels.pw import PwFailure, PwResult, pw_input, read_result
+from lpsmd.labels.pw import PwBroken, PwFailure, PwRefusal, PwResult, pw_input, read_result
 from lpsmd.labels.recipe import FUNCTIONALS, Recipe
 from lpsmd.labels.records import Label, LabelFailure, read_failure, read_label, write_failure, write_label
-from lpsmd.programs import ends_with_parent
+from lpsmd.programs import NO_END, ends_with_parent
 
 LOCK = "lock"
 RUNNING = "running"
 _POLL_S = 0.1
+#: A crash may come from a bad moment of the machine, or from the frame: one more try tells.
+_TRIES = 2
+#: By these a program ends itself; by others someone, or the system, ends it.
+_CRASHES = frozenset({signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT, signal.SIGTRAP})
 
 
 class Stopped(Exception):  # noqa: N818 (asked for)
@@ -37,19 +43,35 @@ class Stopped(Exception):  # noqa: N818 (asked for)
 
 
 class Killed(Exception):  # noqa: N818 (a state, not a fault of ours)
-    """pw.x was ended from outside, which says nothing about the frame."""
+    """pw.x was ended from outside, or had no memory, which says nothing about the frame."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LabelTask:
-    """A frame, its folder and what is wanted."""
+    """A frame, where it belongs and what is wanted."""
 
     frame: Frame
-    folder: Path
+    labels: LabelFolder
     recipe: Recipe
     functionals: tuple[str, ...]
-    pseudopotentials: Path
     pw: Path
+    timeout_s: float
+
+    @property
+    def folder(self) -> Path:
+        """That of the frame."""
+        return self.labels.of(self.frame.id)
+
+    @property
+    def runs(self) -> tuple[str, ...]:
+        """The functionals to compute, in their order: HSE06 starts from PBE."""
+        return FUNCTIONALS[: 1 + max(FUNCTIONALS.index(functional) for functional in self.functionals)]
+
+    @property
+    def failure(self) -> LabelFailure | None:
+        """Why what is wanted cannot be had; that HSE06 failed is nothing to PBE."""
+        failure = read_failure(self.folder)
+        return failure if failure is not None and failure.functional in self.runs else None
 
     @property
     def is_labelled(self) -> bool:
@@ -63,55 +85,98 @@ def label_frame(task: LabelTask, *, stop: threading.Event) -> LabelFailure | Non
     Raises
     ------
     Held
-        If another process works on it.
+        If another process works on it, or has taken it over.
     Stopped, Killed
         If it was not brought to an end.
     LabelError
-        If pw.x cannot be started.
+        If pw.x cannot be started, does not take its input, or is of another version than the labels that are there.
     OSError
         If the disk is full, or takes no files.
     """
-    with hold(task.folder / LOCK) as lock, _running(task.folder) as running:
-        failure = read_failure(task.folder)
-        if failure is not None or task.is_labelled:  # another process was faster
-            return failure
-        last = max(FUNCTIONALS.index(functional) for functional in task.functionals)
-        for functional in FUNCTIONALS[: last + 1]:
-            try:
-                result = _run(task, functional, running, lock, stop)
-            except PwFailure as problem:
-                return _fail(task.folder, running, functional, str(problem))
-            if not read_label(task.folder, functional):  # of PBE it may be there, its wave functions are not
-                _keep(task.folder, running, functional, result)
+    with hold(task.folder / LOCK) as lock:
+        if task.is_labelled:  # another process was faster
+            return None
+        failure = task.failure
+        tried = 0
+        while failure is None and not task.is_labelled:
+            tried += 1
+            with _running(task.folder, lock) as running:
+                failure = _try(task, running, lock, stop, is_last=tried == _TRIES)
+        return failure
+
+
+def _try(task: LabelTask, running: Path, lock: Lock, stop: threading.Event, *, is_last: bool) -> LabelFailure | None:
+    """Label a frame; None too if pw.x broke and may be tried again."""
+    for functional in task.runs:
+        try:
+            result = _run(task, functional, running, lock, stop)
+        except PwRefusal as problem:
+            _copy(running, functional, task.folder, "failed")
+            raise LabelError(
+                f"{task.frame.name}: {functional}: pw.x does not do what the recipe asks for: {problem} (see "
+                f"{task.folder}/failed.out); change the recipe and choose another --output, or give another --pw"
+            ) from problem
+        except PwBroken as problem:
+            return _fail(task, running, functional, f"{_TRIES} tries: {problem}", lock) if is_last else None
+        except PwFailure as problem:
+            return _fail(task, running, functional, str(problem), lock)
+        task.labels.accept_version(result.version)
+        if not read_label(task.folder, functional):  # of PBE it may be there, its wave functions are not
+            _keep(task, running, functional, result, lock)
     return None
 
 
+def _refuse_if_lost(lock: Lock) -> None:
+    """Leave the frame to who has taken it over, as may happen to a process that was stopped for long."""
+    if not lock.is_mine():
+        raise Held(lock.path, read_holder(lock.path))
+
+
 @contextmanager
-def _running(folder: Path) -> Iterator[Path]:
+def _running(folder: Path, lock: Lock) -> Iterator[Path]:
     """A fresh folder for pw.x, gone afterwards: wave functions are large."""
+    _refuse_if_lost(lock)
     running = folder / RUNNING
     shutil.rmtree(running, ignore_errors=True)
     running.mkdir()
     try:
         yield running
     finally:
-        shutil.rmtree(running, ignore_errors=True)
+        if lock.is_mine():
+            shutil.rmtree(running, ignore_errors=True)
 
 
 def _run(task: LabelTask, functional: str, running: Path, lock: Lock, stop: threading.Event) -> PwResult:
     stem = functional.lower()
     symbols = task.frame.atoms.get_chemical_symbols()
     # Relative: pw.x cuts long paths.
-    pseudopotentials = os.path.relpath(task.pseudopotentials, running)
+    pseudopotentials = os.path.relpath(task.labels.pseudopotentials, running)
     text = pw_input(
         functional, task.recipe, symbols=symbols, geometry=task.frame.geometry, pseudopotentials=pseudopotentials
     )
+    _refuse_if_lost(lock)
     (running / f"{stem}.in").write_text(text, encoding="utf-8")
     printed = running / f"{stem}.out"
-    code = _wait(_start(task.pw, running, stem, printed, lock), lock, stop)
-    if code < 0:
-        raise Killed(f"pw.x was ended by {signal.Signals(-code).name}: by the system if memory ran out, or by someone")
-    return read_result(running, printed, functional=functional, exit_code=code)
+    code = _wait(_start(task.pw, running, stem, printed, lock), lock, stop, timeout_s=task.timeout_s)
+    _refuse_if_lost(lock)
+    try:
+        return read_result(running, printed, functional=functional, recipe=task.recipe, exit_code=code)
+    except PwBroken:
+        _raise_if_not_its_own(running, read_text(printed), code)
+        raise
+
+
+def _raise_if_not_its_own(running: Path, said: str, exit_code: int) -> None:
+    """Raise for an end of pw.x to which the frame did nothing."""
+    kind, words = classify(said=said, exit_code=exit_code, program="pw.x") or (None, "")
+    if kind is None:
+        return
+    if kind.stops_study:  # it is the disk's or the program's fault, and would be every frame's
+        raise OSError(f"{running}: {words}")
+    if kind is FailureKind.MEMORY:
+        raise Killed(f"pw.x ran out of memory: {words}; fewer --workers need less")
+    if kind is FailureKind.KILLED and signal_of(exit_code) not in _CRASHES:
+        raise Killed(words)
 
 
 def _start(pw: Path, running: Path, stem: str, printed: Path, lock: Lock) -> subprocess.Popen[bytes]:
@@ -133,13 +198,15 @@ def _start(pw: Path, running: Path, stem: str, printed: Path, lock: Lock) -> sub
             raise LabelError(f"{pw}: cannot be started: {error.strerror}") from error
 
 
-def _wait(child: subprocess.Popen[bytes], lock: Lock, stop: threading.Event) -> int:
+def _wait(child: subprocess.Popen[bytes], lock: Lock, stop: threading.Event, *, timeout_s: float) -> int:
+    end = time.monotonic() + timeout_s
     try:
         while not stop.is_set():
             try:
                 return child.wait(timeout=_POLL_S)
-            except subprocess.TimeoutExpired:
-                continue
+            except subprocess.TimeoutExpired as error:
+                if time.monotonic() > end:
+                    raise PwFailure(f"{NO_END} {timeout_s / 60:g} min; --timeout-min gives it more") from error
         raise Stopped
     finally:
         if child.poll() is None:
@@ -148,13 +215,12 @@ def _wait(child: subprocess.Popen[bytes], lock: Lock, stop: threading.Event) -> 
             child.wait()
 
 
-def _keep(folder: Path, running: Path, functional: str, result: PwResult) -> None:
-    stem = functional.lower()
-    for name in (f"{stem}.in", f"{stem}.out"):
-        shutil.copyfile(running / name, folder / name)
+def _keep(task: LabelTask, running: Path, functional: str, result: PwResult, lock: Lock) -> None:
+    _refuse_if_lost(lock)
+    _copy(running, functional, task.folder, functional.lower())
     stress = result.stress_eV_per_A3
     write_label(
-        folder,
+        task.folder,
         Label(
             functional=functional,
             energy_eV=result.energy_eV,
@@ -170,12 +236,15 @@ def _keep(folder: Path, running: Path, functional: str, result: PwResult) -> Non
     )
 
 
-def _fail(folder: Path, running: Path, functional: str, reason: str) -> LabelFailure:
-    cause = classify(said=read_text(running / f"{functional.lower()}.out"), exit_code=0)
-    if cause is not None and cause[0].stops_study:  # it is the disk's fault, and would be every frame's
-        raise OSError(f"{running}: {cause[1]}")
-    for ending in ("in", "out"):
-        shutil.copyfile(running / f"{functional.lower()}.{ending}", folder / f"failed.{ending}")
+def _fail(task: LabelTask, running: Path, functional: str, reason: str, lock: Lock) -> LabelFailure:
+    _refuse_if_lost(lock)
+    _copy(running, functional, task.folder, "failed")
     failure = LabelFailure(functional=functional, reason=reason, host=host(), ended=now())
-    write_failure(folder, failure)
+    write_failure(task.folder, failure)
     return failure
+
+
+def _copy(running: Path, functional: str, folder: Path, stem: str) -> None:
+    """Keep input and output of pw.x under another name."""
+    for ending in ("in", "out"):
+        shutil.copyfile(running / f"{functional.lower()}.{ending}", folder / f"{stem}.{ending}")

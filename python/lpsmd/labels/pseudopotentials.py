@@ -15,7 +15,6 @@ line and, for l > 0, as many for the spin-orbit part, which are zero here.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +22,6 @@ from pathlib import Path
 
 from ase.data import atomic_numbers
 
-from lpsmd.ensemble.files import write_atomically
 from lpsmd.labels.errors import LabelError
 
 #: CP2K's data file, and where installations keep it.
@@ -161,13 +159,11 @@ def pseudopotential_name(potential: str, element: str) -> str:
     return f"{element}-{potential.rpartition('-')[2]}.gth"
 
 
-def write_pseudopotentials(folder: Path, potentials: Mapping[str, str], *, data_file: Path) -> dict[str, str]:
+def pseudopotential_files(potentials: Mapping[str, str], *, data_file: Path) -> dict[str, str]:
     """Convert the pseudopotentials of some elements.
 
     Parameters
     ----------
-    folder
-        Where they are written; must be there.
     potentials
         Name of the entry in the data file, by element.
     data_file
@@ -176,17 +172,14 @@ def write_pseudopotentials(folder: Path, potentials: Mapping[str, str], *, data_
     Returns
     -------
     dict
-        SHA-256 of each file, by its name.
+        Content of each file, by its name.
 
     Raises
     ------
     LabelError
         If an entry is not there or not fit.
     """
-    hashes = {}
-    for element, name in potentials.items():
-        text = qe_text(read_potential(data_file, element=element, name=name))
-        file = pseudopotential_name(name, element)
-        write_atomically(folder / file, text)
-        hashes[file] = hashlib.sha256(text.encode()).hexdigest()
-    return hashes
+    return {
+        pseudopotential_name(name, element): qe_text(read_potential(data_file, element=element, name=name))
+        for element, name in potentials.items()
+    }

@@ -17,7 +17,7 @@ from ase.data import atomic_masses, atomic_numbers
 from ase.units import Bohr, Hartree
 from numpy.typing import NDArray
 
-from lpsmd.ensemble.failures import tail_of
+from lpsmd.ensemble.failures import FailureKind, classify, signal_of, tail_of
 from lpsmd.ensemble.files import read_text
 from lpsmd.labels.pseudopotentials import pseudopotential_name
 from lpsmd.labels.recipe import Recipe
@@ -26,11 +26,22 @@ from lpsmd.labels.recipe import Recipe
 SCRATCH = "out"
 #: Its results, as seen from the folder in which it runs.
 XML = Path(SCRATCH) / "lpsmd.save" / "data-file-schema.xml"
+#: How pw.x calls the functionals, and its routines that read input.
+_NAMES = {"PBE": "PBE", "HSE06": "HSE"}
+_READS_INPUT = re.compile(r"iosys|read_namelists|read_cards|card_\w+|\w+_checkin|readpp|read_ps\w*|set_dft_\w+")
 _EXCHANGE_CONVERGED = "EXX self-consistency reached"
 
 
 class PwFailure(Exception):  # noqa: N818 (a result, not a fault of ours)
     """A run of pw.x that gave no label, with its own words."""
+
+
+class PwRefusal(PwFailure):
+    """pw.x does not take what it was asked for, and would not for any other frame."""
+
+
+class PwBroken(PwFailure):
+    """pw.x ended too soon and did not say that the frame is to blame: a crash, the memory, the disk, a person."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,7 +152,7 @@ def _namelist(name: str, values: dict[str, object]) -> str:
     return "\n".join([f"&{name}", *(f"  {key} = {fortran(value)}" for key, value in values.items()), "/"])
 
 
-def read_result(folder: Path, printed: Path, *, functional: str, exit_code: int) -> PwResult:
+def read_result(folder: Path, printed: Path, *, functional: str, recipe: Recipe, exit_code: int) -> PwResult:
     """What a run of pw.x found.
 
     Parameters
@@ -150,20 +161,26 @@ def read_result(folder: Path, printed: Path, *, functional: str, exit_code: int)
         Where it ran.
     printed
         File with what it printed.
-    functional, exit_code
+    functional, recipe, exit_code
         What it was asked for, and how it ended.
 
     Raises
     ------
     PwFailure
         If it did not converge, failed, or left numbers that are none.
+    PwRefusal
+        If it refused its input, or computed another functional.
+    PwBroken
+        If it ended too soon.
     """
     said = read_text(printed)
     problem = _problem(said, functional=functional, exit_code=exit_code)
     if problem:
-        raise PwFailure(problem)
+        raise problem
     try:
-        result = _parse(folder / XML)
+        root = ElementTree.parse(folder / XML).getroot()
+        _check_functional(root, functional, recipe)
+        result = _parse(root)
     except (OSError, ElementTree.ParseError, AttributeError, ValueError) as error:
         raise PwFailure(f"pw.x ended well, but {XML} cannot be read: {error!r}") from error
     if not all(np.isfinite(value).all() for value in (result.energy_eV, result.forces_eV_per_A, result.gap_eV)):
@@ -171,24 +188,45 @@ def read_result(folder: Path, printed: Path, *, functional: str, exit_code: int)
     return result
 
 
-def _problem(said: str, *, functional: str, exit_code: int) -> str:
-    """What went wrong, in pw.x's own words; "" if nothing did."""
+def _problem(said: str, *, functional: str, exit_code: int) -> PwFailure | None:
+    """What went wrong, in pw.x's own words."""
     unconverged = re.search(r"^ *(.*convergence NOT achieved.*)$", said, flags=re.MULTILINE)
     if unconverged:
-        return unconverged[1].strip()
+        return PwFailure(unconverged[1].strip())
     error = re.search(r"Error in routine +(.*?):? *\n *(.*?) *\n *%%%", said, flags=re.DOTALL)
     if error:
-        return f"{error[1]}: {' '.join(error[2].split())}"
+        words = f"{error[1]}: {' '.join(error[2].split())}"
+        kind, _ = classify(said=words, exit_code=1) or (None, "")
+        if kind is FailureKind.MEMORY:
+            return PwBroken(words)
+        return (PwRefusal if _READS_INPUT.match(error[1]) else PwFailure)(words)
     if exit_code != 0 or "JOB DONE" not in said:
-        return f"pw.x ended with exit code {exit_code}; its last words: {tail_of(said) or 'none'}"
+        ended = signal_of(exit_code)
+        how = f"was ended by {ended.name}" if ended else f"ended with exit code {exit_code}"
+        return PwBroken(f"pw.x {how}; its last words: {tail_of(said) or 'none'}")
     if functional == "HSE06" and _EXCHANGE_CONVERGED not in said:
-        return f"pw.x did not say {_EXCHANGE_CONVERGED!r}"
-    return ""
+        return PwFailure(f"pw.x did not say {_EXCHANGE_CONVERGED!r}")
+    return None
 
 
-def _parse(xml: Path) -> PwResult:
-    root = ElementTree.parse(xml).getroot()
+def _check_functional(root: ElementTree.Element, functional: str, recipe: Recipe) -> None:
+    """Refuse the numbers of another functional than the one that was asked for."""
+    needed: dict[str, str | float] = {"functional": _NAMES[functional]}
+    if functional == "HSE06":
+        section = recipe.HSE06
+        needed |= {
+            "hybrid/exx_fraction": section.exx_fraction,
+            "hybrid/screening_parameter": section.screening_parameter_per_bohr,
+            "hybrid/ecutfock": section.ecutfock_Ry / 2,  # Hartree
+        }
+    for key, wanted in needed.items():
+        found = root.findtext(f"output/dft/{key}", "none").strip()
+        same = found == wanted if isinstance(wanted, str) else np.isclose(float(found), wanted, rtol=1e-6, atol=0.0)
+        if not same:
+            raise PwRefusal(f"{XML}: found {key} {found} in the output for {functional}, needed {wanted}")
 
+
+def _parse(root: ElementTree.Element) -> PwResult:
     def text(path: str) -> str:
         found = root.find(path)
         if found is None or found.text is None:

@@ -54,7 +54,7 @@ class ScfSection(Section):
     """[scf]."""
 
     mixing_beta: Annotated[float, Field(gt=0, le=1)]
-    mixing_ndim: _Count
+    mixing_ndim: Annotated[int, Field(ge=1, le=25)]  # pw.x takes no more
     electron_maxstep: _Count
 
 
@@ -73,7 +73,7 @@ class Hse06Section(Section):
     screening_parameter_per_bohr: _Positive
     ecutfock_Ry: _Positive
     nqx: Annotated[list[_Count], Field(min_length=3, max_length=3)]
-    exxdiv_treatment: Literal["none", "gygi-baldereschi", "vcut_spherical", "vcut_ws"]
+    exxdiv_treatment: Literal["none", "gygi-baldereschi"]  # the others want a cutoff of their own
     x_gamma_extrapolation: bool
 
 
@@ -120,7 +120,14 @@ def read_recipe(path: Path = SHIPPED_RECIPE) -> Recipe:
     except tomllib.TOMLDecodeError as error:
         raise LabelError(f"recipe {path}: not valid TOML: {error}") from error
     try:
-        return Recipe.model_validate(values)
+        recipe = Recipe.model_validate(values)
     except pydantic.ValidationError as error:
         faults = explain(error, _SECTIONS, moved={("HSE06", "stress"): NO_HSE_STRESS})
         raise LabelError(f"recipe {path}: {faults}") from error
+    lowest, found = recipe.plane_waves.ecutwfc_Ry, recipe.HSE06.ecutfock_Ry
+    if not lowest <= found <= 4 * lowest:
+        raise LabelError(
+            f"recipe {path}: [HSE06]: ecutfock_Ry: found {found}, needed: {lowest} to {4 * lowest}, one to four times "
+            f"ecutwfc_Ry, as pw.x does"
+        )
+    return recipe

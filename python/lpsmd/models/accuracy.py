@@ -1,6 +1,6 @@
 """How far predicted energies and forces are from labels, and what two models resolve of two functionals.
 
-Needs numpy, scipy and ASE alone: it runs in the environments of the trainers as well.
+Needs numpy and ASE alone: it runs in the environments of the trainers as well.
 """
 
 from __future__ import annotations
@@ -23,9 +23,6 @@ REGIONS = ("kind", "temperature_K", "inversion", "volume_strain")
 NOT_GIVEN = "not given"
 #: Models of two functionals tell these apart where they explain this fraction of the squared difference of the forces.
 RESOLVED_R2 = 0.5
-
-_BOOTSTRAP_SAMPLES = 1000
-_BOOTSTRAP_SEED = 1
 
 
 class AccuracyError(LpsmdError):
@@ -152,8 +149,8 @@ def difference_of(
 
     R^2 = 1 - sum (predicted - labelled)^2 / sum labelled^2. The sum of squares is about zero, not about the mean:
     components of forces have no direction of their own, and so R^2 = 0 is exactly the trivial prediction that the
-    functionals do not differ. Its standard error comes from a bootstrap over groups of frames (`group_of`), as frames
-    of a trajectory are not independent.
+    functionals do not differ. Its standard error comes from the jackknife over groups of frames (`group_of`; Tukey
+    1958), as frames of a trajectory are not independent; the bootstrap's is too small for few groups.
 
     Parameters
     ----------
@@ -207,30 +204,17 @@ def difference_of(
 
 
 def _r2(off: FloatArray, wanted: FloatArray, group_of_atom: NDArray[np.int64]) -> tuple[float | None, float | None]:
-    """R^2 about zero and its standard error; both None where there is nothing to explain."""
-    from scipy.stats import bootstrap
-
+    """R^2 about zero and its standard error by the jackknife; None where there is nothing to explain."""
     members = [group_of_atom == group for group in np.unique(group_of_atom)]
     left, total = (np.array([np.square(values[rows]).sum() for rows in members]) for values in (off, wanted))
     if not total.sum() > 0.0:
         return None, None
-
-    def statistic(left: FloatArray, total: FloatArray, axis: int = -1) -> FloatArray:
-        return np.asarray(1.0 - left.sum(axis=axis) / total.sum(axis=axis))
-
-    r2 = float(statistic(left, total))
-    if len(members) < 2 or not (total > 0.0).all():
+    r2 = float(1.0 - left.sum() / total.sum())
+    rest = total.sum() - total
+    if not (rest > 0.0).all():
         return r2, None
-    spread = bootstrap(
-        (left, total),
-        statistic,
-        paired=True,
-        vectorized=True,
-        n_resamples=_BOOTSTRAP_SAMPLES,
-        method="percentile",
-        rng=_BOOTSTRAP_SEED,
-    )
-    return r2, float(spread.standard_error)
+    without = 1.0 - (left.sum() - left) / rest
+    return r2, float(np.sqrt((len(members) - 1) * np.var(without)))
 
 
 def _require_same_shapes(frames: Sequence[Atoms], arrays: Sequence[FloatArray], what: str) -> None:

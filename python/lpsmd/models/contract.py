@@ -136,8 +136,10 @@ class Passport:
     description
         Free text.
     training
-        Free: set hash, package versions, held-out errors. Two keys mean something to a study: `seed`, a whole
-        number, and `stress_labels`, true where the labels had a stress.
+        Free: set hash, package versions, held-out errors. Some keys mean something to a study: `seed`, a whole
+        number; `stress_labels`, true where the labels had a stress; and `functional_difference`, what
+        `lpsmd.models.accuracy.difference_of` found against the model of another functional, with `base`, that
+        functional (PBE without it). `parent.model_sha256` is the file of that model.
     reference
         A frame that the program must reproduce wherever it is loaded.
     """

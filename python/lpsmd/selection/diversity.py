@@ -15,6 +15,9 @@ from lpsmd.selection.sampling import SelectionError
 # First neighbours and the next shell of Li; a finer basis moves no distance by more than some percent.
 _CUTOFF_A = 5.0
 _RADIAL, _ANGULAR = 6, 4
+# Frames nearer than this are one frame: the digits of a file move it by 1e-6 at most, vibration of 0.001 Angstrom by
+# 1e-4, and 40 frames that were picked lay 0.04 or more apart.
+_LEAST_DISTANCE = 1e-4
 
 
 def mean_soap(frames: Sequence[Atoms], elements: Sequence[str]) -> NDArray[np.float64]:
@@ -68,7 +71,8 @@ def farthest_points(
     groups
         Indices of candidates; without groups, farthest points are mostly the outliers of the hottest cell.
     n
-        How many to take; fewer if there are no more that differ.
+        How many to take; fewer if there are no more that differ, by 1e-4: a known frame that was read from a file is
+        not exactly itself.
     first
         Index of the one to start with where nothing is known.
 
@@ -80,10 +84,10 @@ def farthest_points(
     nearest = cdist(candidates, known).min(axis=1) if len(known) else np.full(len(candidates), np.inf)
     taken: list[tuple[int, float]] = []
     turns = itertools.cycle([[first], *groups] if not len(known) else groups)
-    while len(taken) < n and (nearest > 0.0).any():
+    while len(taken) < n and (nearest > _LEAST_DISTANCE).any():
         group = np.asarray(next(turns))
         index = int(group[np.argmax(nearest[group])])
-        if nearest[index] > 0.0:
+        if nearest[index] > _LEAST_DISTANCE:
             taken.append((index, float(nearest[index])))
             nearest = np.minimum(nearest, cdist(candidates[index][None], candidates)[0])
     return taken

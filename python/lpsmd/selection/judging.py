@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -18,7 +17,8 @@ from lpsmd.models.contract import ModelFileError
 from lpsmd.selection.committee import Bounds, Committee, Trust
 from lpsmd.selection.sampling import SampledFrame
 
-_log = logging.getLogger(__name__)
+#: The verdict on a frame that is not refused, where no committee is asked.
+WHOLE = "whole"
 
 
 class Refusal(StrEnum):
@@ -31,7 +31,10 @@ class Refusal(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SeenFrame:
-    """A frame and what was found: a refusal, or the deviation of the committee and where that lies."""
+    """A frame and what was found: a refusal, or the deviation of the committee and where that lies.
+
+    All are None for a whole frame about which no committee was asked.
+    """
 
     frame: SampledFrame
     refusal: Refusal | None = None
@@ -41,11 +44,11 @@ class SeenFrame:
     @property
     def verdict(self) -> str:
         """In one word or two."""
-        return str(self.refusal or self.trust)
+        return str(self.refusal or self.trust or WHOLE)
 
 
 class Deviations:
-    """Committee deviations of frames, kept in a file, so that other bounds do not ask the models again.
+    """Committee deviations of frames, kept in a file, so that other bounds do not ask the models again; refusals too.
 
     Parameters
     ----------
@@ -59,23 +62,25 @@ class Deviations:
         self._committee = committee
         self._file = file
         kept = read_json(file) if file.is_file() else {}
-        self._known: dict[str, float] = kept["deviations"] if kept.get("committee") == committee.sha256 else {}
+        mine = kept.get("committee") == committee.sha256
+        self._known: dict[str, float] = kept["deviations"] if mine else {}
+        self._refused: dict[str, str] = kept.get("refused", {}) if mine else {}
 
-    def of(self, frame: SampledFrame) -> float:
-        """The deviation, eV/Angstrom.
-
-        Raises
-        ------
-        lpsmd.models.contract.ModelFileError
-            If a model cannot take the frame.
-        """
-        if frame.name not in self._known:
-            self._known[frame.name] = self._committee.deviation_eV_per_A(frame.atoms)
-        return self._known[frame.name]
+    def of(self, frame: SampledFrame) -> float | None:
+        """The deviation, eV/Angstrom; None where a model cannot take the frame: more neighbours than it allows for."""
+        if frame.name not in self._known.keys() | self._refused.keys():
+            try:
+                self._known[frame.name] = self._committee.deviation_eV_per_A(frame.atoms)
+            except ModelFileError as error:
+                self._refused[frame.name] = str(error)
+        return self._known.get(frame.name)
 
     def keep(self) -> None:
         """Write the file."""
-        write_json(self._file, {"committee": self._committee.sha256, "deviations": self._known})
+        write_json(
+            self._file,
+            {"committee": self._committee.sha256, "deviations": self._known, "refused": self._refused},
+        )
 
 
 def judge(frame: SampledFrame, deviations: Deviations, bounds: Bounds) -> SeenFrame:
@@ -83,10 +88,8 @@ def judge(frame: SampledFrame, deviations: Deviations, bounds: Bounds) -> SeenFr
     refusal = refusal_of(frame.atoms)
     if refusal is not None:
         return SeenFrame(frame=frame, refusal=refusal)
-    try:
-        deviation = deviations.of(frame)
-    except ModelFileError as error:  # more neighbours than it allows for
-        _log.debug("%s: %s", frame.name, error)
+    deviation = deviations.of(frame)
+    if deviation is None:
         return SeenFrame(frame=frame, refusal=Refusal.MODEL)
     return SeenFrame(frame=frame, deviation_eV_per_A=deviation, trust=bounds.place(deviation))
 

@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 import logging
-import time
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import ase.io
-import numpy as np
 from ase import Atoms
-from numpy.typing import NDArray
 
 from lpsmd import __version__
 from lpsmd.ensemble import run_ensemble
 from lpsmd.ensemble.claim import check_before
-from lpsmd.ensemble.files import write_json
+from lpsmd.ensemble.files import read_json, write_json
 from lpsmd.progress import duration, watching
-from lpsmd.selection.committee import Bounds, Committee, Trust
-from lpsmd.selection.diversity import farthest_points, mean_soap
-from lpsmd.selection.judging import Deviations, SeenFrame, judge
-from lpsmd.selection.outcome import Picked, Selection, shares, write_frames, write_seen
-from lpsmd.selection.sampling import Cell, SampledFrame, SelectionError, cells_of, frames_of, studies_of
+from lpsmd.selection.committee import Bounds
+from lpsmd.selection.judging import SeenFrame
+from lpsmd.selection.outcome import Selection, shares, write_frames, write_seen
+from lpsmd.selection.picking import ByCommittee, Evenly, Method
+from lpsmd.selection.sampling import Cell, SelectionError, cells_of, frames_of, start_of, studies_of
 from lpsmd.study import GeneratedStructure, ModelSpec, Study, file_sha256
 
 if TYPE_CHECKING:
@@ -32,22 +28,28 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-#: What the committee said, beside the dynamics of a cell.
-DEVIATIONS = "deviations.json"
-#: A line about the frames that were judged this often.
-_LINE_S = 30.0
+#: What was asked for, seen and picked.
+RECORD = "selection.json"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What is asked for; inversions and volume strains make the cells, `drivers` are labels of the models that move."""
+    """What is asked for; inversions and volume strains make the cells, `drivers` are labels of the models that move.
+
+    Without `bounds` no committee is asked: frames for a test are drawn evenly.
+    """
 
     n: int
     inversions: tuple[float, ...]
     volume_strains: tuple[float, ...]
     drivers: tuple[str, ...]
-    bounds: Bounds
+    bounds: Bounds | None
     known: tuple[Path, ...]
+
+    @property
+    def part(self) -> str | None:
+        """What the picked frames are for, None where a later split decides."""
+        return "test" if self.bounds is None else None
 
 
 def with_seed(study: Study, seed: int) -> Study:
@@ -66,12 +68,25 @@ def sampled(study: Study, output: Path, request: Request) -> dict[Cell, Study]:
     lpsmd.errors.LpsmdError
         If the study or the request is not fit, before anything is run.
     """
+    _refuse_other_part(output, request.part)
     check_before(study, output)  # all models know all elements, also those that only vote
     cells = cells_of(study, inversions=request.inversions, volume_strains=request.volume_strains)
-    studies = studies_of(study, cells, _drivers(study, request.drivers))
+    studies = studies_of(study, cells, _drivers(study, request.drivers), part=request.part)
     for own in studies.values():
         own.structure.build(0)
     return studies
+
+
+def _refuse_other_part(output: Path, part: str | None) -> None:
+    """A folder is for training or for a test: what was picked is not written over by frames of the same dynamics."""
+    record = output / RECORD
+    earlier = read_json(record).get("part") if record.is_file() else part
+    if earlier != part:
+        found, needed = ("a test", "without") if part is None else ("training", "with")
+        raise SelectionError(
+            f"{output}: found frames for {found}, needed a folder of its own for a selection {needed} --uniform: give "
+            "another --output"
+        )
 
 
 def _drivers(study: Study, labels: Sequence[str]) -> list[ModelSpec]:
@@ -113,20 +128,27 @@ def select_frames(
         bounds, with what was seen.
     """
     studies = sampled(study, output, request)
-    committee = Committee(study.models)
-    elements = study.structure.elements
-    known = mean_soap(_read_known(request.known, elements), elements)
+    method = _method(study, studies.values(), request)
     seen: list[SeenFrame] = []
     for number, (cell, own) in enumerate(studies.items(), 1):
         _log.info("cell %d of %d: %s", number, len(studies), cell.name)
         (output / "dynamics").mkdir(parents=True, exist_ok=True)
         with watching(console) as watcher:
             ensemble = run_ensemble(own, dynamics_folder(output, cell), workers=workers, watcher=watcher)
-        deviations = Deviations(committee, ensemble.output / DEVIATIONS)
-        seen += _judged(list(frames_of(ensemble, cell)), deviations, request.bounds)
-    selection = _pick(seen, known, elements, request)
-    _write(output, study, request, committee, selection)
+        seen += method.judged(list(frames_of(ensemble, cell)), ensemble.output)
+    selection = Selection(seen=tuple(seen), picked=tuple(method.picked(seen, request.n)), part=request.part)
+    _write(output, study, request, method, selection)
     return selection
+
+
+def _method(study: Study, studies: Iterable[Study], request: Request) -> Method:
+    """How frames are picked; what would fail later fails here."""
+    elements = study.structure.elements
+    known = list(_read_known(request.known, elements))
+    _refuse_shared_starts(known, studies, request.part)
+    if request.bounds is None:
+        return Evenly(study.seed)
+    return ByCommittee(study.models, request.bounds, [atoms for _, atoms in known], elements)
 
 
 def estimate(study: Study, output: Path, request: Request, *, workers: int | None = None) -> str:
@@ -140,8 +162,7 @@ def estimate(study: Study, output: Path, request: Request, *, workers: int | Non
     from lpsmd.ensemble.probe import probe_study
 
     studies = sampled(study, output, request)
-    labels = Committee(study.models).labels
-    known = _read_known(request.known, study.structure.elements)
+    method = _method(study, studies.values(), request)
     cell, own = next(iter(studies.items()))
     found = probe_study(own, dynamics_folder(output, cell), workers=workers)
     frames = len(studies) * len(own.conditions) * own.ensemble.replicas * own.dynamics.frames
@@ -149,9 +170,8 @@ def estimate(study: Study, output: Path, request: Request, *, workers: int | Non
         [
             f"{len(studies)} cells: {', '.join(each.name for each in studies)}",
             str(found),
-            f"in all cells {duration(len(studies) * found.wall_s)}; {frames} frames, judged by "
-            + " and ".join(f"{', '.join(names)} ({functional})" for functional, names in labels.items())
-            + f"; {request.n} to pick, {len(known)} known",
+            f"in all cells {duration(len(studies) * found.wall_s)}; {frames} frames, {method.summary}; "
+            f"{request.n} to pick",
         ]
     )
 
@@ -159,95 +179,55 @@ def estimate(study: Study, output: Path, request: Request, *, workers: int | Non
 # ----- what is known -----------------------------------------------------------------------------------------
 
 
-def _read_known(files: Sequence[Path], elements: Sequence[str]) -> list[Atoms]:
-    return [atoms for file in files for atoms in _read_set(file, elements)]
+def _read_known(files: Sequence[Path], elements: Sequence[str]) -> Iterator[tuple[str, Atoms]]:
+    """Known frames, each with its place as messages say it."""
+    for file in files:
+        try:
+            found = list(ase.io.iread(file, ":"))
+        except Exception as error:  # ASE's readers raise anything
+            raise SelectionError(f"--known {file}: cannot be read: {error}") from error
+        for number, atoms in enumerate(found):
+            place = f"--known {file} frame {number}"
+            others = sorted(set(atoms.get_chemical_symbols()) - set(elements))
+            if others or not atoms.pbc.all():
+                what = ", ".join(others) or "no three periodic directions"
+                raise SelectionError(f"{place}: found {what}, needed periodic frames of {', '.join(elements)}")
+            yield place, atoms
 
 
-def _read_set(file: Path, elements: Sequence[str]) -> list[Atoms]:
-    try:
-        found = list(ase.io.iread(file, ":"))
-    except Exception as error:  # ASE's readers raise anything
-        raise SelectionError(f"--known {file}: cannot be read: {error}") from error
-    for number, atoms in enumerate(found):
-        others = sorted(set(atoms.get_chemical_symbols()) - set(elements))
-        if others or not atoms.pbc.all():
-            what = ", ".join(others) or "no three periodic directions"
+def _refuse_shared_starts(known: Sequence[tuple[str, Atoms]], studies: Iterable[Study], part: str | None) -> None:
+    """No dynamics for training from a start that is in a test, and none for a test from one that may be trained on."""
+    if not any("start" in atoms.info for _, atoms in known):
+        return
+    ours = {start_of(own.structure.build(index)) for own in studies for index in range(own.structure.count)}
+    for place, atoms in known:
+        start, other = atoms.info.get("start"), atoms.info.get("part")
+        if start in ours and (part == "test") != (other == "test"):
             raise SelectionError(
-                f"--known {file} frame {number}: found {what}, needed periodic frames of {', '.join(elements)}"
+                f"{place}: found part {other or 'none'} and start {start}, from which "
+                f"{'a test' if part == 'test' else 'training'} would be drawn here, needed other starts: give another "
+                "--seed (for a structure file, another file)"
             )
-    return found
 
 
-def _judged(frames: Sequence[SampledFrame], deviations: Deviations, bounds: Bounds) -> Iterator[SeenFrame]:
-    started = said = time.monotonic()
-    for number, frame in enumerate(frames, 1):
-        yield judge(frame, deviations, bounds)
-        now = time.monotonic()
-        if now - said > _LINE_S or number == len(frames):
-            deviations.keep()
-            left = (now - started) / number * (len(frames) - number)
-            _log.info("%d of %d frames judged%s", number, len(frames), f"; {duration(left)} left" if left else "")
-            said = now
-
-
-def _pick(
-    seen: Sequence[SeenFrame], known: NDArray[np.float64], elements: Sequence[str], request: Request
-) -> Selection:
-    candidates = [entry for entry in seen if entry.trust is Trust.WITHIN]
-    if not candidates:
-        raise SelectionError(
-            f"found no frame between the bounds: {_counts(seen)}; set --lower and --upper by the deviations, "
-            f"{_range(seen)}, or sample more"
-        )
-    deviations = np.array([entry.deviation_eV_per_A for entry in candidates], dtype=float)
-    described = mean_soap([entry.frame.atoms for entry in candidates], elements)
-    taken = farthest_points(
-        described, known, _groups(candidates, deviations), n=request.n, first=int(np.argmax(deviations))
-    )
-    if len(taken) < request.n:
-        _log.warning("warning: %d frames wanted, %d that differ are between the bounds", request.n, len(taken))
-    picked = tuple(Picked(seen=candidates[index], distance=distance) for index, distance in taken)
-    return Selection(seen=tuple(seen), picked=picked, known=len(known))
-
-
-def _groups(candidates: Sequence[SeenFrame], deviations: NDArray[np.float64]) -> list[list[int]]:
-    """Candidates by cell and temperature; that of the largest median deviation first."""
-    groups: dict[tuple[Cell, float], list[int]] = {}
-    for index, entry in enumerate(candidates):
-        groups.setdefault((entry.frame.cell, entry.frame.temperature_K), []).append(index)
-    return sorted(groups.values(), key=lambda group: -float(np.median(deviations[group])))
-
-
-def _counts(seen: Sequence[SeenFrame]) -> str:
-    found = Counter(entry.verdict for entry in seen)
-    return ", ".join([f"{len(seen)} frames", *(f"{count} {what}" for what, count in sorted(found.items()))])
-
-
-def _range(seen: Sequence[SeenFrame]) -> str:
-    found = [entry.deviation_eV_per_A for entry in seen if entry.deviation_eV_per_A is not None]
-    return f"{min(found):.3g} to {max(found):.3g} eV/Angstrom" if found else "of which there are none"
-
-
-def _write(output: Path, study: Study, request: Request, committee: Committee, selection: Selection) -> None:
+def _write(output: Path, study: Study, request: Request, method: Method, selection: Selection) -> None:
     from lpsmd.selection.plot import save_seen_plot
 
     write_seen(output / "seen.csv", selection)
-    save_seen_plot(output / "seen.png", selection, request.bounds)
+    if request.bounds is not None:
+        save_seen_plot(output / "seen.png", selection, request.bounds)
     write_json(
-        output / "selection.json",
+        output / RECORD,
         {
             "lpsmd": __version__,
             "study": study.to_dict(),
-            "committee": committee.labels,
+            "committee": method.committee,
             "drivers": list(request.drivers),
-            "bounds": asdict(request.bounds),
+            "bounds": None if request.bounds is None else asdict(request.bounds),
+            "part": request.part,
             "known": {str(file): file_sha256(file) for file in request.known},
-            "known_frames": selection.known,
             "seen": [asdict(row) for row in shares(selection)],
-            "picked": [
-                {"frame": p.seen.frame.name, "distance": p.distance if np.isfinite(p.distance) else None}
-                for p in selection.picked
-            ],
+            "picked": [{"frame": entry.seen.frame.name, "distance": entry.distance} for entry in selection.picked],
         },
     )
     write_frames(output / "frames.extxyz", selection)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lpsmd.labels.pseudopotentials import write_pseudopotentials
+from lpsmd.labels.pseudopotentials import pseudopotential_files
 from lpsmd.labels.pw import XML, geometry_cards, pw_input
 from lpsmd.labels.recipe import PbeSection, Recipe, read_recipe
 
@@ -24,11 +24,14 @@ def main() -> None:
     short = recipe.model_copy(update={"scf": recipe.scf.model_copy(update={"electron_maxstep": 3})})
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        write_pseudopotentials(folder, recipe.pseudopotentials, data_file=HERE / "POTENTIAL_UZH")
+        for file, text in pseudopotential_files(recipe.pseudopotentials, data_file=HERE / "POTENTIAL_UZH").items():
+            (folder / file).write_text(text)
         keep(folder, "unconverged", run(folder, "PBE", short))
         keep(folder, "overlap", run(folder, "PBE", recipe, positions=POSITIONS[[0, 0]]))
         keep(folder, "pbe", run(folder, "PBE", recipe), xml=True)
         keep(folder, "hse06", run(folder, "HSE06", recipe), xml=True)
+        low = recipe.model_copy(update={"HSE06": recipe.HSE06.model_copy(update={"ecutfock_Ry": 10.0})})
+        keep(folder, "refused", run(folder, "HSE06", low))
         # An outer loop that ends too soon, though each inner one has converged: found by trying.
         loose = recipe.model_copy(
             update={
