@@ -488,8 +488,12 @@ def kept(outcome):
 
 def test_the_best_epoch_is_kept(driven):
     outcome = driven(9, 7, 8, 8.5)
-    assert (outcome.ended, outcome.epochs_run, outcome.best.epoch) == ("full length", 4, 1)
+    assert (outcome.ended, outcome.epochs_run, outcome.best.epoch) == ("by the trainer", 4, 1)
     assert kept(outcome) == "model_ema.ckpt of step 2"
+
+
+def test_the_full_length_is_told_from_an_early_end(driven):
+    assert driven(*range(50, 25, -1)).ended == "full length"
 
 
 def test_early_stopping_ends_the_trainer(driven):
@@ -550,9 +554,10 @@ def test_half_a_checkpoint_is_none(driven):
     assert (driven.folder / "starts.txt").read_text().split() == ["0"]
 
 
-def test_a_trainer_that_leaves_no_checkpoint_is_an_error(driven):
-    with pytest.raises(TrainingError, match=r"found 0 epochs and no whole checkpoint of one, .*train\.log"):
-        driven()
+@pytest.mark.parametrize("errors", [(), (float("nan"), float("nan"))])
+def test_a_training_without_a_usable_epoch_is_an_error(driven, errors):
+    with pytest.raises(TrainingError, match=rf"found {len(errors)} epochs, none with finite errors and .*train\.log"):
+        driven(*errors)
 
 
 def test_a_failed_program_shows_the_end_of_its_log(tmp_path):

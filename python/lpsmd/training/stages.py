@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import logging
+import math
 import shutil
 import time
 from collections.abc import Mapping, Sequence
@@ -39,7 +40,8 @@ _FINISHED, _HISTORY, _LOG = "finished.json", "history.csv", "train.log"
 class Outcome:
     """A finished stage.
 
-    `ended` is "no improvement" (early stopping), "full length", or "out of time".
+    `ended` is "no improvement" (early stopping), "full length", "out of time", or "by the trainer": before all these,
+    as at errors that are no numbers.
     """
 
     stage: str
@@ -158,11 +160,15 @@ class _Run:
         self._run(self._start(), should_stop=self._should_stop)
         self._look()
         epochs = until_stop(self._epochs, patience=stage.schedule.patience)
-        kept = [epoch for epoch in epochs if is_whole(trainer.checkpoint(stage, epoch))]
+        kept = [
+            epoch
+            for epoch in epochs
+            if math.isfinite(epoch.score_meV_per_A) and is_whole(trainer.checkpoint(stage, epoch))
+        ]
         if not kept:
             raise TrainingError(
-                f"{stage.folder}: found {len(epochs)} epochs and no whole checkpoint of one, needed the weights of the "
-                f"best; see its log {stage.folder / _LOG}"
+                f"{stage.folder}: found {len(epochs)} epochs, none with finite errors and a whole checkpoint, needed "
+                f"the weights of the best; see its log {stage.folder / _LOG}"
             )
         best = best_of(kept)
         command = trainer.finish(stage, best)
@@ -224,7 +230,9 @@ class _Run:
         self._watcher.course(course)
         with contextlib.suppress(ValueError):  # no epoch yet whose errors are numbers
             best = best_of(until_stop(epochs, patience=stage.schedule.patience))
-            self._trainer.tidy(stage, best)
+            # Its line in the log comes before its checkpoint: until then the one before is all there is.
+            if is_whole(self._trainer.checkpoint(stage, best)):
+                self._trainer.tidy(stage, best)
             self._watcher.epoch(stage, epochs[-1], best)
 
     def _record(self, best: Epoch, weights: Path) -> Outcome:
@@ -233,6 +241,8 @@ class _Run:
             ended = "out of time"
         elif stop_index(self._epochs, patience=stage.schedule.patience) is not None:
             ended = "no improvement"
+        elif self._epochs[-1].epoch + 1 < stage.schedule.epochs:
+            ended = "by the trainer"
         else:
             ended = "full length"
         wall_s = self._before_s + time.monotonic() - self._began
