@@ -127,9 +127,8 @@ def _print(output: Path, record: dict[str, Any]) -> None:
     from lpsmd.cli import _accuracy
 
     held_out = record["held_out"]
-    _accuracy.show(
-        _accuracy.ERRORS, held_out, title=f"{output} on {_accuracy.which(held_out)}", as_json=False, out=()
-    )  # fmt: skip
+    title = f"{output} on {_accuracy.which(held_out)}"
+    _accuracy.show(_accuracy.ERRORS, held_out, title=title, as_json=False, out=())
     difference = record.get("functional_difference")
     if difference is not None:
         title = f"F_{difference['other']} - F_{difference['base']} on {_accuracy.which(difference)}"

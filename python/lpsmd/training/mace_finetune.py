@@ -86,4 +86,7 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    try:
+        main(sys.argv[1:])
+    except TrainingError as error:  # the last line of the log, which the driver shows
+        sys.exit(f"error: {error}")

@@ -97,7 +97,7 @@ class _TrainingLog:
 
 
 def _check_pretraining(plan: TrainingPlan, dataset: Dataset) -> None:
-    if plan.pretraining != "none" and not set(dataset.type_names) <= set(TEACHER_ELEMENTS):
+    if plan.pretraining != "none" and set(dataset.type_names) != set(TEACHER_ELEMENTS):
         raise TrainingError(
             f"pretraining: found frames of {', '.join(dataset.type_names)}, needed {', '.join(TEACHER_ELEMENTS)}, of "
             f"which the teacher's frames are; take --pretraining none"
@@ -113,9 +113,7 @@ def _tools(plan: TrainingPlan, workdir: Path) -> Tools:
             f"device: found no GPU that torch of {environment} sees, needed one for cuda; take --device cpu, or an "
             f"environment whose torch has CUDA"
         )
-    return Tools(
-        programs=python.parent, module_folder=module_folder(workdir), threads=plan.threads, device=device
-    )  # fmt: skip
+    return Tools(programs=python.parent, module_folder=module_folder(workdir), threads=plan.threads, device=device)
 
 
 def _teacher(plan: TrainingPlan, dataset: Dataset, workdir: Path, watcher: Watcher) -> TeacherSet | None:
@@ -211,9 +209,8 @@ def _neighbors(
     if plan.architecture == "nequip":
         return average, ()
     others = [] if teacher is None else [*teacher.train, *teacher.validation]
-    limits = neighbor_limits(
-        [*dataset.part(first, "train"), *dataset.part(first, "validation"), *others], names, cutoff
-    )  # fmt: skip
+    known = [*dataset.part(first, "train"), *dataset.part(first, "validation"), *others]
+    limits = neighbor_limits(known, names, cutoff)
     most = most_neighbors(frames, names, cutoff)
     if any(found > limit for found, limit in zip(most, limits, strict=True)):
         raise TrainingError(

@@ -122,7 +122,7 @@ def _stage(stage: Stage, outcome: Outcome) -> dict[str, Any]:
         "best_epoch": best.epoch,
         "ended": outcome.ended,
         "wall_s": outcome.wall_s,
-        "validation_force_rms_eV_per_A": 1e-3 * best.validation_force_meV_per_A,
-        "validation_energy_rms_eV_per_atom": 1e-3 * best.validation_energy_meV_per_atom,
+        "validation_force_rms_eV_per_A": best.validation_force_meV_per_A / 1e3,
+        "validation_energy_rms_eV_per_atom": best.validation_energy_meV_per_atom / 1e3,
         "weights_sha256": outcome.weights_sha256,
     }
