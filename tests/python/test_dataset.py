@@ -17,7 +17,7 @@ from click.testing import CliRunner
 import tolerances
 from lpsmd.cli import main
 from lpsmd.dataset import DatasetError, import_dataset
-from lpsmd.dataset.checks import LabelledFrame, unit_fault
+from lpsmd.dataset.checks import LabelledFrame, Tolerances, unit_fault
 from lpsmd.dataset.distances import is_same_geometry, repeated_geometries
 from lpsmd.training.data import DFT_FOLDER
 
@@ -236,6 +236,20 @@ def test_a_bad_frame_is_named_and_left_out_only_when_told(
     done = import_dataset([path], output, skip_bad=True)
     assert (done.written, done.left_out) == (NUMBER - 1, 1)
     assert f"{tmp_path.name}/in_3" not in [atoms.info["frame"] for atoms in ase.io.read(output, ":")]
+
+
+def test_a_force_beyond_a_limit_is_refused_when_one_is_given(tmp_path: Path) -> None:
+    found = frames()
+    forces = found[3].get_forces()
+    forces[:2] = [[0.0, 6.0, 8.0], [0.0, -6.0, -8.0]]
+    forces[2:] -= forces[2:].mean(axis=0)
+    labelled(found[3], energy=found[3].get_potential_energy(), forces=forces)
+    path = written(tmp_path / "in.extxyz", found)
+    limit = Tolerances(largest_force_eV_per_A=9.0)
+    says = r"frame 3: found a force of 10.00 eV/Angstrom on atom 0 \(Li\), needed at most 9 \(--largest-force\)"
+    with pytest.raises(DatasetError, match=says):
+        import_dataset([path], tmp_path / "set.extxyz", tolerances=limit)
+    assert import_dataset([path], tmp_path / "set.extxyz").written == NUMBER
 
 
 def test_the_same_file_twice_is_all_repetition(tmp_path: Path) -> None:
