@@ -19,7 +19,7 @@ from lpsmd.cli import main
 from lpsmd.dataset import DatasetError, import_dataset
 from lpsmd.dataset.checks import LabelledFrame, Tolerances, unit_fault
 from lpsmd.dataset.distances import is_same_geometry, repeated_geometries
-from lpsmd.training.data import DFT_FOLDER
+from support.training import DFT_FOLDER
 
 ENERGY_EV, NUMBER = -8130.0, 5
 

@@ -20,7 +20,7 @@ from lpsmd.dataset import DatasetError, SplitError, split_dataset, split_frames,
 from lpsmd.dataset.distances import nearest_frames
 from lpsmd.dataset.keys import groups_of
 from lpsmd.dataset.splitting import CLOSEST_RMS_A
-from lpsmd.training.data import DFT_FOLDER
+from support.training import DFT_FOLDER
 
 TRAJECTORIES, FRAMES = 60, 4
 

@@ -1,9 +1,15 @@
-"""Training: split, sets, trainer inputs, and the errors a user can meet. No trainer is run here."""
+"""Training: data, trainer inputs and logs, when a stage stops and what it keeps, the record. No trainer is run here."""
 
 from __future__ import annotations
 
 import json
+import os
+import re
+import signal
+import subprocess
 import sys
+import time
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,311 +18,686 @@ import pytest
 from click.testing import CliRunner
 
 from lpsmd.cli.train import train
-from lpsmd.training import data, environments, pipeline, pretraining, trainers
-from lpsmd.training.record import training_record
+from lpsmd.training import data, environments, history, pipeline, pretraining, record, stages, watching
+from lpsmd.training.data import TrainingError
+from lpsmd.training.history import Course
+from lpsmd.training.plan import TrainingPlan
+from lpsmd.training.sizes import SCHEDULES, SIZES, Schedule, cutoff_A
+from lpsmd.training.trainers import deepmd, mace, nequip, trainer_of
+from support.training import epoch, labelled_frames, stage_of, write_dataset
 from tolerances import TRAINING_ENERGY_EV
 
-
-@pytest.fixture(scope="module")
-def dft():
-    return {name: data.read_dft(name) for name in data.FUNCTIONALS}
+LOGS = Path(__file__).parents[1] / "data" / "training"
 
 
 @pytest.fixture(scope="module")
-def split(dft):
-    return data.split_geometries(dft["PBE"], dft["HSE06"])
+def folder(tmp_path_factory):
+    return write_dataset(tmp_path_factory.mktemp("data"))
 
 
-def names(frames):
-    return [atoms.info["frame"] for atoms in frames]
+@pytest.fixture(scope="module")
+def dataset(folder):
+    return data.read_dataset(folder, "HSE06")
 
 
-# ----- frames and split ------------------------------------------------------------------------------------
+@pytest.fixture(scope="module")
+def frames(dataset):
+    return list(dataset.frames["PBE"])
 
 
-def test_shipped_frames_are_complete(dft):
-    assert (len(dft["PBE"]), len(dft["HSE06"])) == (61, 55)
-    for frames in dft.values():
-        assert {atoms.info["group"] for atoms in frames} == {
-            "hop", "md_chgnet_pbe", "md_chgnet_r2scan", "rattle", "strain",
-        }  # fmt: skip
-        for atoms in frames:
-            assert atoms.get_chemical_formula("hill") == "Cl4Li24P4S20"
-            assert atoms.arrays[data.FORCES_KEY].shape == (52, 3)
+def names(members):
+    return [atoms.info["frame"] for atoms in members]
 
 
-def test_both_functionals_label_the_same_geometries(dft):
-    pbe = {atoms.info["frame"]: atoms for atoms in dft["PBE"]}
-    for atoms in dft["HSE06"]:
-        np.testing.assert_array_equal(atoms.positions, pbe[atoms.info["frame"]].positions)
+# ----- data ------------------------------------------------------------------------------------------------
 
 
-def test_split_is_disjoint_complete_and_common(dft, split):
-    parts = [set(split.train), set(split.validation), set(split.held_out)]
-    assert set.union(*parts) == set(names(dft["PBE"]))
-    assert sum(map(len, parts)) == len(dft["PBE"])
-    assert set(split.held_out) <= set(names(dft["HSE06"]))
-    assert len(split.held_out) >= data.HELD_OUT_FRACTION * len(dft["HSE06"])
+def test_parts_are_those_of_the_frames(dataset):
+    assert names(dataset.part("PBE", "validation")) == ["hop_112", "md900_chgnet_r2scan_010"]
+    assert names(dataset.part("HSE06", "test")) == ["md900_chgnet_r2scan_017", "rattle_111"]
+    assert sum(len(dataset.part("PBE", part)) for part in data.PARTS) == len(dataset.frames["PBE"])
 
 
-def test_held_out_dynamics_is_the_tail_of_each_trajectory(dft, split):
-    for group in ("md_chgnet_pbe", "md_chgnet_r2scan"):
-        times = [n for n in names(dft["PBE"]) if data.frame_kind(n) == group]
-        held = [n for n in times if n in split.held_out]
-        assert held == times[-len(held) :]
+def test_types_ascend_by_atomic_number(dataset):
+    assert dataset.type_names == ("Li", "P", "S", "Cl")
 
 
-def test_split_does_not_depend_on_the_order_of_frames(dft, split):
-    assert data.split_geometries(dft["PBE"][::-1], dft["HSE06"][::-1]).held_out == split.held_out
+def test_pbe_needs_no_hse06(tmp_path):
+    write_dataset(tmp_path, pbe=labelled_frames("PBE"))
+    assert list(data.read_dataset(tmp_path, "PBE").frames) == ["PBE"]
+    with pytest.raises(TrainingError, match=r"hse06\.extxyz: no such file, needed the HSE06 labels there"):
+        data.read_dataset(tmp_path, "HSE06")
 
 
-def test_energy_shifts_reproduce_the_mean_energy(dft):
-    shifts = np.array([data.energy_shifts_eV(dft["PBE"])[name] for name in data.TYPE_NAMES])
-    residual = data.energies_eV(dft["PBE"]) - data.composition(dft["PBE"]) @ shifts
-    assert abs(residual.mean()) < TRAINING_ENERGY_EV
+def without(key):
+    def change(frames):
+        del frames[3].info[key]
+
+    return change
 
 
-def test_deepmd_sets_hold_the_same_numbers(dft, tmp_path):
-    frames = dft["PBE"][:3]
-    shuffled = [atoms[np.random.default_rng(3).permutation(len(atoms))] for atoms in frames]
-    data.write_deepmd(tmp_path, shuffled)
+def with_part(value):
+    def change(frames):
+        frames[3].info["part"] = value
+
+    return change
+
+
+def without_labels(frames):
+    frames[3].calc = None
+
+
+def all_in_training(frames):
+    for atoms in frames:
+        atoms.info["part"] = "train"
+
+
+def repeated(frames):
+    frames.append(frames[0].copy())
+    frames[-1].calc = frames[0].calc
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            without("part"),
+            r"frame 3 \(md900_chgnet_pbe_010\): found part=None, needed one of train, .*dataset split`",
+        ),
+        (with_part("held out"), r"found part=held out, needed one of train, validation, test"),
+        (without("frame"), r"frame 3: found no frame; `lpsmd dataset import` checks"),
+        (without_labels, r"frame 3: found no energy, forces; `lpsmd dataset import` checks"),
+        (
+            all_in_training,
+            r"found 9 train, 0 validation, 0 test frames, needed at least one of each; `lpsmd datas",
+        ),
+        (repeated, r"found the frame early_0 2 times, needed a name for each frame"),
+    ],
+)
+def test_bad_frames_are_refused(tmp_path, change, message):
+    members = labelled_frames("PBE")
+    change(members)
+    write_dataset(tmp_path, pbe=members)
+    with pytest.raises(TrainingError, match=message):
+        data.read_dataset(tmp_path, "PBE")
+
+
+def test_a_test_frame_that_the_parent_has_seen_is_refused(tmp_path):
+    members = labelled_frames("HSE06")
+    members[0].info["part"] = "test"
+    write_dataset(tmp_path, pbe=labelled_frames("PBE"), hse06=members)
+    with pytest.raises(TrainingError, match="found frame early_0 in train of PBE and in test of HSE06, needed one"):
+        data.read_dataset(tmp_path, "HSE06")
+
+
+def test_shifts_of_one_composition_are_the_mean_energy(frames):
+    shifts = data.energy_shifts_eV(frames, ["Li", "P", "S", "Cl"])
+    assert np.ptp(list(shifts.values())) < TRAINING_ENERGY_EV
+    assert 52 * shifts["Li"] == pytest.approx(data.energies_eV(frames).mean(), abs=TRAINING_ENERGY_EV)
+
+
+def test_shifts_of_several_compositions_are_found(frames):
+    wanted = {"Li": -12.0, "P": -178.0, "S": -274.0, "Cl": -410.0}
+    several = []
+    for missing in (None, 0, 24, 28, 51):  # Li24 P4 S20 Cl4, and each with an atom less
+        atoms = frames[0].copy()
+        if missing is not None:
+            del atoms[missing]
+        atoms.info[data.ENERGY_KEY] = sum(wanted[symbol] for symbol in atoms.symbols)
+        several.append(atoms)
+    assert data.energy_shifts_eV(several, list(wanted)) == pytest.approx(wanted)
+
+
+def test_moved_shifts_take_up_the_mean_difference(dataset):
+    before, after = data.common_geometries(dataset.frames["PBE"], dataset.frames["HSE06"])
+    shifts = {"Li": -12.0, "P": -178.0, "S": -274.0, "Cl": -410.0}
+    moved = data.moved_shifts_eV(shifts, before, after)
+    change = data.composition(after, list(shifts)) @ (np.array(list(moved.values())) - list(shifts.values()))
+    assert change.mean() == pytest.approx((data.energies_eV(after) - data.energies_eV(before)).mean())
+
+
+def test_neighbor_limits_are_measured_and_have_a_margin(frames):
+    types = ["Li", "P", "S", "Cl"]
+    most, limits = (count(frames[:2], types, 5.5) for count in (data.most_neighbors, data.neighbor_limits))
+    distances = frames[0].get_all_distances(mic=True)[:, frames[0].numbers == 16]  # 5.5 is more than half a cell
+    assert most[2] >= ((distances > 0) & (distances < 4.9)).sum(axis=1).max()
+    assert all(1.25 * count < limit <= 1.25 * count + 4 for count, limit in zip(most, limits, strict=True))
+    assert data.average_neighbors(frames[:2], types, 5.0) == pytest.approx(27, abs=2)
+
+
+def test_trainers_see_names_and_labels_alone(frames, tmp_path):
+    data.write_extxyz(tmp_path / "set.extxyz", frames[:1])
+    header = (tmp_path / "set.extxyz").read_text().splitlines()[1]
+    assert "REF_energy" in header
+    assert "part" not in header
+    assert "gap" not in header
+
+
+def test_deepmd_sets_hold_the_same_numbers(frames, tmp_path):
+    shuffled = [atoms[np.random.default_rng(3).permutation(len(atoms))] for atoms in frames[:3]]
+    data.write_deepmd(tmp_path, shuffled, ["Li", "P", "S", "Cl"])
     system = tmp_path / "system_0"
     types = np.loadtxt(system / "type.raw", dtype=int)
     assert (np.diff(types) >= 0).all()
     forces = np.load(system / "set.000" / "force.npy").reshape(3, 52, 3)
-    for found, atoms in zip(forces, frames, strict=True):
-        for kind, name in enumerate(data.TYPE_NAMES):
-            chosen = np.array(atoms.get_chemical_symbols()) == name
-            wanted = atoms.arrays[data.FORCES_KEY][chosen]
+    for found, atoms in zip(forces, frames[:3], strict=True):
+        for kind, name in enumerate(["Li", "P", "S", "Cl"]):
+            wanted = atoms.arrays[data.FORCES_KEY][np.array(atoms.get_chemical_symbols()) == name]
             np.testing.assert_allclose(np.sort(found[types == kind], axis=0), np.sort(wanted, axis=0))
-    np.testing.assert_allclose(np.load(system / "set.000" / "energy.npy"), data.energies_eV(frames))
+    np.testing.assert_allclose(np.load(system / "set.000" / "energy.npy"), data.energies_eV(frames[:3]))
 
 
-def test_set_hash_sees_every_number(dft):
-    frames = [atoms.copy() for atoms in dft["PBE"][:2]]
-    before = data.training_set_sha256(frames)
-    frames[1].arrays[data.FORCES_KEY][5, 2] += 1e-9
-    assert data.training_set_sha256(frames) != before
-
-
-def test_unknown_functional_is_named():
-    with pytest.raises(data.TrainingError, match=r"'SCAN' has no DFT frames here; choose one of PBE, HSE06"):
-        data.read_dft("SCAN")
-
-
-def test_missing_frames_are_named(tmp_path):
-    with pytest.raises(data.TrainingError, match=r"pbe\.extxyz does not exist; it should hold the PBE frames"):
-        data.read_dft("PBE", folder=tmp_path)
-
-
-def test_frame_without_name_is_refused(tmp_path):
-    (tmp_path / "pbe.extxyz").write_text('1\nLattice="9 0 0 0 9 0 0 0 9" pbc="T T T"\nLi 0 0 0\n')
-    with pytest.raises(data.TrainingError, match="frame 0 lacks the key 'frame', an energy or forces"):
-        data.read_dft("PBE", folder=tmp_path)
+def test_hash_sees_every_number_and_part(frames):
+    copies = [atoms.copy() for atoms in frames[:2]]
+    before = data.frames_sha256(copies)
+    copies[1].arrays[data.FORCES_KEY][5, 2] += 1e-9
+    changed = data.frames_sha256(copies)
+    copies[1].info["part"] = "nowhere"
+    assert len({before, changed, data.frames_sha256(copies)}) == 3
 
 
 # ----- teacher ---------------------------------------------------------------------------------------------
 
 
 def scaled(frames, *, factor, shift):
-    return pretraining.rescale(
-        frames,
-        pretraining.TeacherFit(
-            force_scale=factor,
-            energy_shift_eV=shift,
-            force_rms_before_eV_per_A=0.0,
-            force_rms_after_eV_per_A=0.0,
-        ),
+    fit = pretraining.TeacherFit(
+        force_scale=factor, energy_shift_eV=shift, force_rms_before_eV_per_A=0.0, force_rms_after_eV_per_A=0.0
     )
+    return pretraining.rescale(frames, fit)
 
 
-def test_teacher_fit_finds_a_known_scale_and_shift(dft):
-    frames = dft["PBE"][:6]
+def test_teacher_fit_finds_a_known_scale_and_shift(frames):
     fit = pretraining.fit_teacher(scaled(frames, factor=0.8, shift=5.0), frames)
     assert fit.force_scale == pytest.approx(1.25)
     assert fit.energy_shift_eV == pytest.approx(-6.25)
     assert fit.force_rms_after_eV_per_A == pytest.approx(0.0, abs=TRAINING_ENERGY_EV)
 
 
-def test_teacher_frames_of_other_geometries_are_refused(dft):
-    with pytest.raises(data.TrainingError, match=r"geometry of .* differs from the DFT's; delete the"):
-        pretraining.fit_teacher(dft["PBE"][1:3], dft["PBE"][:2])
-    with pytest.raises(data.TrainingError, match=r"labelled 1 DFT geometries, needed 2"):
-        pretraining.fit_teacher(dft["PBE"][:1], dft["PBE"][:2])
+def test_teacher_frames_of_other_geometries_are_refused(frames):
+    with pytest.raises(TrainingError, match=r"geometry of .* differs from the DFT's; delete the"):
+        pretraining.fit_teacher(frames[1:3], frames[:2])
+    with pytest.raises(TrainingError, match=r"labelled 1 DFT geometries, needed 2"):
+        pretraining.fit_teacher(frames[:1], frames[:2])
 
 
-def test_pretraining_split_is_fixed(dft):
-    frames = dft["PBE"]
-    train_part, validation = pretraining.split_pretraining(frames)
+def test_pretraining_split_is_fixed(frames):
+    many = [atoms for _ in range(5) for atoms in frames]
+    train_part, validation = pretraining.split_pretraining(many)
     assert len(validation) == pretraining.VALIDATION_FRAMES
-    assert sorted(names(train_part) + names(validation)) == names(frames)
-    assert names(pretraining.split_pretraining(frames)[1]) == names(validation)
+    assert len(train_part) + len(validation) == len(many)
+    assert names(pretraining.split_pretraining(many)[1]) == names(validation)
 
 
-# ----- trainer inputs --------------------------------------------------------------------------------------
+# ----- inputs ----------------------------------------------------------------------------------------------
 
 
-def stage_input(folder: Path, architecture: str, **changes) -> trainers.StageInput:
-    plan = trainers.StageInput(
-        stage="PBE",
-        schedule=trainers.SCHEDULES[architecture]["PBE"],
-        folder=folder,
-        train=folder / "train",
-        validation=folder / "validation",
-        n_train=48,
-        average_neighbors=27.0,
-        shifts_eV=dict.fromkeys(data.TYPE_NAMES, -1.5),
-        start_from=None,
-        dtype="float32",
-        seed=1,
-    )
-    return replace(plan, **changes)
+@pytest.fixture
+def begun(dataset, tmp_path):
+    """Begin a stage, give its command and folder."""
 
-
-def test_nequip_input_counts_the_steps_of_its_schedule(tmp_path):
-    path, command = trainers.write_input("nequip", stage_input(tmp_path, "nequip"))
-    assert "total_steps: 6000" in path.read_text()  # 250 epochs of 48 frames in batches of 2
-    assert command[:3] == ["nequip-train", "-cp", str(tmp_path)]
-
-
-def test_fine_tuning_starts_from_the_stage_before(tmp_path):
-    start = tmp_path / "before"
-    for architecture, expected in (
-        ("nequip", f"checkpoint_path: {start}"),
-        ("mace", f"--foundation_model={start}"),
-        ("deepmd", None),
-    ):
-        path, command = trainers.write_input(
-            architecture, stage_input(tmp_path / architecture, architecture, start_from=start)
+    def begin(architecture, **changes):
+        stage_folder = tmp_path / architecture
+        stage_folder.mkdir(exist_ok=True)
+        stage = stage_of(
+            architecture, stage_folder, dataset.part("PBE", "train"), dataset.part("PBE", "validation"), **changes
         )
-        if expected is None:
-            assert command[-2:] == ["--finetune", str(start)]
-        else:
-            assert expected in path.read_text()
+        return trainer_of(architecture).begin(stage), stage
+
+    return begin
 
 
-def test_mace_decay_ends_at_the_final_rate(tmp_path):
-    _, command = trainers.write_input("mace", stage_input(tmp_path, "mace"))
+def values_of(stage, key):
+    """The values of a key in nequip's input, JSON each, in order."""
+    text = (stage.folder / "input.yaml").read_text()
+    return [json.loads(value) for value in re.findall(rf"\b{key}: (\{{.*\}}|\[.*\]|[-0-9.e]+)[,}}]*$", text, re.M)]
+
+
+def test_nequip_input_takes_seed_size_and_patience(begun):
+    command, stage = begun("nequip", seed=7)
+    model = values_of(stage, "model")[0]
+    assert (model["seed"], model["num_features"], values_of(stage, "seed")) == (7, [32, 16], [7])
+    assert model["type_names"] == ["Li", "P", "S", "Cl"] == values_of(stage, "model_type_names")[0]
+    assert values_of(stage, "patience") == [stage.schedule.patience]
+    assert command[0] == "nequip-train"
+
+
+def test_the_learning_rate_ends_at_the_final_one(begun):
+    _, stage = begun("nequip")
+    gamma = values_of(stage, "gamma")[0]
+    last = stage.schedule.learning_rate * gamma**stage.schedule.epochs
+    assert last == pytest.approx(stage.schedule.final_learning_rate, rel=1e-4)
+
+
+def test_mace_arguments_take_seed_size_and_elements(begun):
+    command, _ = begun("mace", seed=7)
     options = dict(word.split("=", 1) for word in command if "=" in word)
-    schedule = trainers.SCHEDULES["mace"]["PBE"]
-    last = schedule.learning_rate * float(options["--lr_scheduler_gamma"]) ** schedule.epochs
-    assert last == pytest.approx(schedule.final_learning_rate, rel=1e-2)
+    assert (options["--seed"], options["--hidden_irreps"]) == ("7", "16x0e+16x1o")
+    assert options["--E0s"] == "{3: -1.5, 15: -1.5, 16: -1.5, 17: -1.5}"
 
 
-def test_deepmd_input_is_json_with_the_systems(tmp_path, dft):
-    data.write_deepmd(tmp_path / "train", dft["PBE"][:2])
-    path, _ = trainers.write_input("deepmd", stage_input(tmp_path, "deepmd"))
-    config = json.loads(path.read_text())
-    assert config["training"]["training_data"]["systems"] == [str(tmp_path / "train" / "system_0")]
-    assert config["model"]["type_map"] == list(data.TYPE_NAMES)
+def test_deepmd_input_takes_seed_size_and_neighbors(begun):
+    _, stage = begun("deepmd", seed=7)
+    config = json.loads((stage.folder / "input.json").read_text())
+    descriptor = config["model"]["descriptor"]
+    assert (config["training"]["seed"], descriptor["seed"], config["model"]["fitting_net"]["seed"]) == (7, 7, 7)
+    assert (descriptor["sel"], descriptor["neuron"]) == ([32, 10, 28, 10], [12, 24, 48])
+    assert config["training"]["training_data"]["systems"] == [str(stage.folder / "train" / "system_0")]
+    assert config["training"]["numb_steps"] == 3 * stage.schedule.epochs  # 5 frames in batches of 2
 
 
-def test_progress_is_read_from_the_trainers_files(tmp_path):
-    plan = stage_input(tmp_path, "deepmd")
-    assert trainers.progress("deepmd", plan) == 0.0
-    (tmp_path / "lcurve.out").write_text("# step\n  1250 1.0 2.0\n")
-    assert trainers.progress("deepmd", plan) == pytest.approx(0.5)
-    mace = stage_input(tmp_path, "mace")
-    (tmp_path / "train.log").write_text("INFO: Epoch 75: loss=1\n")
-    assert trainers.progress("mace", mace) == pytest.approx(0.5)
-    nequip = stage_input(tmp_path, "nequip")
-    metrics = tmp_path / "log" / "version_0" / "metrics.csv"
-    metrics.parent.mkdir(parents=True)
-    metrics.write_text("")
-    assert trainers.progress("nequip", nequip) == 0.0
-    metrics.write_text("epoch,step,loss\n125,3000,0.1\n")
-    assert trainers.progress("nequip", nequip) == pytest.approx(0.5)
+def test_later_stages_start_from_weights(begun, tmp_path):
+    start = tmp_path / "before"
+    _, stage = begun("nequip", start_from=start)
+    model = values_of(stage, "model")[0]
+    assert model["model"]["checkpoint_path"] == str(start)
+    assert model["modifiers"][0]["shifts"]["P"] == -1.5
+    command, _ = begun("mace", start_from=start)
+    assert command[:3] == ["python", "-m", "lpsmd.training.mace_finetune"]
+    assert f"--foundation_model={start}" in command
+    command, _ = begun("deepmd", start_from=start)
+    assert command[-2:] == ["--finetune", str(start)]
 
 
-# ----- running -----------------------------------------------------------------------------------------------
+def test_every_architecture_has_the_same_sizes_and_schedules():
+    assert {tuple(sizes) for sizes in SIZES.values()} == {("small", "medium", "large")}
+    assert {tuple(schedules) for schedules in SCHEDULES.values()} == {("teacher", "random", "trained")}
+    assert cutoff_A(SIZES["deepmd"]["small"]) == 5.5
+
+
+# ----- logs of the trainers: excerpts of real trainings ------------------------------------------------------
+
+
+def short(architecture, folder):
+    """The stage whose training the excerpts are of: 14 frames in batches of 2, 3 epochs."""
+    schedule = replace(SCHEDULES[architecture]["random"], epochs=3)
+    return stage_of(architecture, folder, [None] * 14, [None] * 3, schedule=schedule)
+
+
+def put(log, path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes((LOGS / log).read_bytes())
+
+
+def test_nequip_epochs_are_read(tmp_path):
+    assert nequip.epochs(short("nequip", tmp_path)) == []
+    put("nequip_metrics.csv", tmp_path / "log" / "version_0" / "metrics.csv")
+    found = nequip.epochs(short("nequip", tmp_path))
+    assert [entry.epoch for entry in found] == [0, 1, 2]
+    assert found[2].step == 21
+    assert found[2].validation_force_meV_per_A == pytest.approx(1e3 * 0.7295827385**0.5)
+    assert found[2].validation_energy_meV_per_atom == pytest.approx(1e3 * 0.0062112851**0.5)
+    assert found[0].train_force_meV_per_A == pytest.approx(1e3 * 1.2034914975**0.5)
+
+
+def test_after_a_restart_the_later_log_counts(tmp_path):
+    put("nequip_metrics.csv", tmp_path / "log" / "version_0" / "metrics.csv")
+    (tmp_path / "log" / "version_1").mkdir()
+    (tmp_path / "log" / "version_1" / "metrics.csv").write_text(
+        "epoch,step,val0_epoch/energy_mse,val0_epoch/forces_mse\n2,20,0.0,0.25\n3,27,0.0,0.16\n"
+    )
+    found = nequip.epochs(short("nequip", tmp_path))
+    assert [round(entry.validation_force_meV_per_A) for entry in found] == [864, 857, 500, 400]
+
+
+def test_mace_epochs_are_read(tmp_path):
+    assert mace.epochs(short("mace", tmp_path)) == []
+    put("mace_train.txt", tmp_path / "results" / "mace_run-1_train.txt")
+    found = mace.epochs(short("mace", tmp_path))
+    assert [entry.epoch for entry in found] == [0, 1, 2]
+    last = json.loads((LOGS / "mace_train.txt").read_text().splitlines()[-1])
+    assert found[2].validation_force_meV_per_A == pytest.approx(1e3 * last["rmse_f"])
+    assert found[2].validation_energy_meV_per_atom == pytest.approx(1e3 * last["rmse_e_per_atom"])
+
+
+def test_deepmd_epochs_are_read(tmp_path):
+    assert deepmd.epochs(short("deepmd", tmp_path)) == []
+    put("deepmd_val_ema.log", tmp_path / "val_ema.log")
+    put("deepmd_lcurve.out", tmp_path / "lcurve.out")
+    found = deepmd.epochs(short("deepmd", tmp_path))
+    assert [(entry.epoch, entry.step) for entry in found] == [(0, 7), (1, 14), (2, 21)]
+    last = found[2]
+    assert (last.validation_force_meV_per_A, last.validation_energy_meV_per_atom) == (896.23, 322.05)
+    assert (last.train_force_meV_per_A, last.train_energy_meV_per_atom) == pytest.approx((956, 67.4))
+    assert last.learning_rate == 2e-5
+
+
+def test_a_line_that_is_being_written_is_left_out(tmp_path):
+    put("deepmd_val_ema.log", tmp_path / "val_ema.log")
+    with (tmp_path / "val_ema.log").open("a") as stream:
+        stream.write("   28       302.1")
+    assert len(deepmd.epochs(short("deepmd", tmp_path))) == 3
+
+
+# ----- early stopping --------------------------------------------------------------------------------------
+
+
+def course(*forces):
+    return [epoch(number, force=force) for number, force in enumerate(forces)]
+
+
+@pytest.mark.parametrize(
+    ("forces", "patience", "stop"),
+    [
+        ([9, 8, 7, 6, 5], 2, None),
+        ([9, 8, 8, 8, 1], 2, 3),  # as good as the best is no better
+        ([9, 10, 8, 9, 10], 2, 4),
+        ([9, 10, 8, 9], 2, None),
+        ([float("nan"), float("nan"), 3], 2, 1),
+    ],
+)
+def test_a_stage_ends_after_epochs_without_improvement(forces, patience, stop):
+    assert history.stop_index(course(*forces), patience=patience) == stop
+
+
+def test_what_comes_after_the_stop_does_not_count():
+    counted = history.until_stop(course(9, 8, 8, 8, 1), patience=2)
+    assert history.best_of(counted).epoch == 1
+
+
+def test_the_score_weighs_energies():
+    better_forces, better_energy = epoch(0, force=60.0, energy=10.0), epoch(1, force=65.0, energy=2.0)
+    assert history.best_of([better_forces, better_energy]) is better_energy
+    assert better_forces.score_meV_per_A == pytest.approx((60.0**2 + 50.0 * 10.0**2) ** 0.5)
+
+
+def test_times_are_those_at_which_epochs_were_first_seen():
+    before = [epoch(0, force=9.0, wall_s=3.0)]
+    timed = history.with_times(course(9, 8), before, wall_s=7.04)
+    assert [entry.wall_s for entry in timed] == [3.0, 7.0]
+
+
+def test_the_csv_holds_all_stages_and_is_read_again(tmp_path):
+    known = [epoch(0, force=60.5, energy=3.25, train_force_meV_per_A=40.0, wall_s=12.5), epoch(1, force=59.0)]
+    history.write_csv(tmp_path / "one.csv", [Course(stage="PBE", epochs=tuple(known))])
+    assert history.read_csv(tmp_path / "one.csv") == known
+    both = [Course(stage=name, epochs=tuple(known)) for name in ("PBE", "HSE06")]
+    history.write_csv(tmp_path / "both.csv", both)
+    lines = (tmp_path / "both.csv").read_text().splitlines()
+    assert [line.split(",")[0] for line in lines] == ["stage", "PBE", "PBE", "HSE06", "HSE06"]
+
+
+# ----- the driver of a stage ---------------------------------------------------------------------------------
+
+
+class Watching:
+    """Keeps what it is told."""
+
+    def __init__(self):
+        self.said, self.courses = [], []
+
+    def says(self, text):
+        self.said.append(text)
+
+    def course(self, course):
+        self.courses.append(course)
+
+    def epoch(self, stage, latest, best):
+        pass
+
+    def ended(self, stage, outcome):
+        pass
+
+
+# A program named like deepmd's, that writes its files: validation errors come from the file errors.txt. It sleeps where
+# dp would train, so that the driver can be seen to stop, to go on and to keep.
+DP = """\
+import sys, time, zipfile
+from pathlib import Path
+errors = [float(word) for word in Path("../errors.txt").read_text().split()]
+first = int(sys.argv[-1].split("-")[1].split(".")[0]) if "--restart" in sys.argv else 0
+with Path("../starts.txt").open("a") as log:
+    log.write(f"{first}\\n")
+with Path("val_ema.log").open("a" if first else "w") as log:
+    if not first:
+        log.write("# step E_RMSE(meV/atom) F_RMSE(meV/A)\\n")
+    for step, error in list(enumerate(errors, 1))[first:]:
+        if error < 0:
+            time.sleep(60)
+        log.write(f"{step} 0.0 {error}\\n")
+        log.flush()
+        for name in ("model.ckpt", "model_ema.ckpt"):
+            with zipfile.ZipFile(f"{name}-{step}.pt", "w") as archive:
+                archive.writestr("weights", f"{name} of step {step}")
+"""
+
+
+@pytest.fixture
+def driven(tmp_path, monkeypatch, dataset):
+    """Run a stage of one step an epoch with the validation errors given."""
+    monkeypatch.setattr(environments, "POLL_SECONDS", 0.02)
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    (programs / "dp").write_text(f"#!{sys.executable}\n{DP}")
+    (programs / "dp").chmod(0o755)
+    tools = stages.Tools(programs=programs, module_folder=tmp_path, threads=1, device="cpu")
+    schedule = Schedule(epochs=25, batch_size=5, learning_rate=1e-3, final_learning_rate=1e-5)
+    train_part, validation = dataset.part("PBE", "train"), dataset.part("PBE", "validation")
+
+    def run(*errors, watcher=None, budget_s=None, **changes):
+        (tmp_path / "errors.txt").write_text(" ".join(map(str, errors)))
+        stage = stage_of("deepmd", tmp_path / "stage", train_part, validation, schedule=schedule, **changes)
+        return stages.run_stage("deepmd", stage, tools=tools, watcher=watcher or Watching(), budget_s=budget_s)
+
+    run.folder = tmp_path
+    return run
+
+
+def kept(outcome):
+    return zipfile.ZipFile(outcome.weights).read("weights").decode()
+
+
+def test_the_best_epoch_is_kept(driven):
+    outcome = driven(9, 7, 8, 8.5)
+    assert (outcome.ended, outcome.epochs_run, outcome.best.epoch) == ("by the trainer", 4, 1)
+    assert kept(outcome) == "model_ema.ckpt of step 2"
+
+
+def test_the_full_length_is_told_from_an_early_end(driven):
+    assert driven(*range(50, 25, -1)).ended == "full length"
+
+
+def test_early_stopping_ends_the_trainer(driven):
+    outcome = driven(9, 7, 8, 8, 8, 8, 8, -1, 1)
+    assert (outcome.ended, outcome.epochs_run, kept(outcome)) == ("no improvement", 7, "model_ema.ckpt of step 2")
+
+
+def test_time_ends_the_trainer_with_what_it_has(driven):
+    outcome = driven(9, 7, -1, 1, budget_s=0.5)
+    assert (outcome.ended, outcome.epochs_run, kept(outcome)) == ("out of time", 2, "model_ema.ckpt of step 2")
+
+
+def test_needless_checkpoints_are_deleted(driven):
+    driven(9, 8, 7, 6, 5, 5.5)
+    left = sorted(path.name for path in (driven.folder / "stage").glob("model*"))
+    assert left == ["model.ckpt-6.pt", "model_ema.ckpt-5.pt"]
+
+
+def test_a_finished_stage_is_kept(driven):
+    first = driven(9, 7)
+    watcher = Watching()
+    assert driven(9, 7, watcher=watcher) == first
+    assert (driven.folder / "starts.txt").read_text().split() == ["0"]
+    assert [entry.epochs for entry in watcher.courses] == [first.course.epochs]
+
+
+def test_a_killed_training_goes_on(driven):
+    code = (
+        f"import sys; sys.path[:0] = {[*sys.path]!r}\n"
+        "from pathlib import Path\nimport time\n"
+        "from lpsmd.training.environments import locked, run_logged\n"
+        f"folder = Path({str(driven.folder)!r})\n"
+        "with locked(folder / 'stage.lock', 'stage') as lock:\n"
+        "    run_logged([folder / 'bin' / 'dp'], log_file=folder / 'dp.log', folder=folder / 'stage', threads=1,\n"
+        "               variables=lock.environment)\n"
+    )
+    (driven.folder / "errors.txt").write_text("9 7 -1")
+    driver = subprocess.Popen([sys.executable, "-c", code])
+    log = driven.folder / "stage" / "val_ema.log"
+    deadline = time.monotonic() + 30
+    while not (log.is_file() and len(log.read_text().splitlines()) == 3):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    with pytest.raises(TrainingError, match=rf"found process {driver.pid} on .* at work there; wait until"):
+        driven(9, 7, 6)
+    os.kill(driver.pid, signal.SIGKILL)
+    driver.wait()
+    outcome = driven(9, 7, 6)
+    assert (driven.folder / "starts.txt").read_text().split() == ["0", "2"]
+    assert (outcome.epochs_run, kept(outcome)) == (3, "model_ema.ckpt of step 3")
+
+
+def test_half_a_checkpoint_is_none(driven):
+    stage_folder = driven.folder / "stage"
+    stage_folder.mkdir()
+    (stage_folder / "model.ckpt-3.pt").write_text("PK half")
+    driven(9, 7)
+    assert (driven.folder / "starts.txt").read_text().split() == ["0"]
+
+
+@pytest.mark.parametrize("errors", [(), (float("nan"), float("nan"))])
+def test_a_training_without_a_usable_epoch_is_an_error(driven, errors):
+    with pytest.raises(TrainingError, match=rf"found {len(errors)} epochs, none with finite errors and .*train\.log"):
+        driven(*errors)
 
 
 def test_a_failed_program_shows_the_end_of_its_log(tmp_path):
     code = "import sys; print('the last words'); sys.exit(3)"
-    with pytest.raises(data.TrainingError, match=r"(?s)exit status 3, needed 0; .*the last words"):
+    with pytest.raises(TrainingError, match=r"(?s)exit status 3, needed 0; .*the last words"):
         environments.run_logged([sys.executable, "-c", code], log_file=tmp_path / "x.log", folder=tmp_path, threads=1)
 
 
-def a_trainer(folder: Path, body: str) -> Path:
-    """A program named like deepmd's, to see what the driver does with one that runs."""
-    folder.mkdir()
-    program = folder / "dp"
-    program.write_text(f"#!/bin/sh\n{body}\n")
-    program.chmod(0o755)
-    return folder
+def test_the_key_of_a_stage_sees_seed_size_and_labels(dataset, tmp_path):
+    stage = stage_of("mace", tmp_path, dataset.part("PBE", "train"), dataset.part("PBE", "validation"))
+    others = [
+        stage,
+        replace(stage, seed=2),
+        replace(stage, network=SIZES["mace"]["large"]),
+        replace(stage, train=dataset.part("HSE06", "train")),
+    ]
+    keys = {stages.stage_key("mace", other, input_template="") for other in others}
+    assert len(keys) == len(others)
+    assert stages.stage_key("mace", replace(stage, folder=tmp_path / "x"), input_template="") in keys
 
 
-def test_a_finished_stage_is_not_run_again_and_a_changed_one_is(tmp_path, dft):
-    data.write_deepmd(tmp_path / "train", dft["PBE"][:2])
-    bin_folder = a_trainer(tmp_path / "bin", "echo run >> ../runs; echo weights > model.ckpt.pt")
-    plan = stage_input(tmp_path / "stage", "deepmd", train=tmp_path / "train")
-
-    def run(stage):
-        return pipeline.run_stage("deepmd", stage, bin_folder=bin_folder, threads=1, report=lambda name, done: None)
-
-    assert run(plan).read_text() == "weights\n"
-    run(plan)
-    assert (tmp_path / "runs").read_text().split() == ["run"]
-    run(replace(plan, seed=2))
-    assert (tmp_path / "runs").read_text().split() == ["run", "run"]
+# ----- plan, record, command ---------------------------------------------------------------------------------
 
 
-def test_a_trainer_that_writes_no_weights_is_an_error(tmp_path):
-    bin_folder = a_trainer(tmp_path / "bin", "true")
-    with pytest.raises(data.TrainingError, match=r"ended without writing .*model\.ckpt\.pt; see its log"):
-        pipeline.run_stage(
-            "deepmd",
-            stage_input(tmp_path / "stage", "deepmd"),
-            bin_folder=bin_folder,
-            threads=1,
-            report=lambda name, done: None,
-        )
+def plan_of(**changes):
+    values = {
+        "architecture": "nequip", "functional": "HSE06", "seed": 3,
+        "data": Path("data"), "output": Path("m.pt"), "workdir": Path("work"),
+    }  # fmt: skip
+    return TrainingPlan(**{**values, **changes})
 
 
-def test_a_folder_that_is_no_environment_is_named(tmp_path):
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"architecture": "gap"}, "architecture: found 'gap', needed one of nequip, mace, deepmd"),
+        ({"functional": "LDA"}, "functional: found 'LDA', needed one of PBE, HSE06"),
+        ({"size": "huge"}, "size: found 'huge', needed one of small, medium, large"),
+        ({"pretraining": "mace"}, "pretraining: found 'mace', needed one of none, chgnet"),
+        ({"max_hours": 0.0}, "max_hours: found 0.0, needed more than 0"),
+        ({"foundation": Path("x.model")}, "foundation: found one for nequip, needed mace: a nequip package"),
+        (
+            {"architecture": "mace", "foundation": Path("x.model")},
+            r"x\.model: no such file, needed a MACE",
+        ),
+    ],
+)
+def test_bad_plans_are_refused(changes, message):
+    with pytest.raises(TrainingError, match=message):
+        plan_of(**changes)
+
+
+def test_a_foundation_model_brings_its_network(tmp_path):
+    model = tmp_path / "foundation.model"
+    model.write_bytes(b"")
+    assert plan_of(architecture="mace", foundation=model).size_name == "foundation"
+    with pytest.raises(TrainingError, match="size: found large with a foundation model"):
+        plan_of(architecture="mace", foundation=model, size="large")
+    with pytest.raises(TrainingError, match="pretraining: found chgnet with a foundation model"):
+        plan_of(architecture="mace", foundation=model, pretraining="chgnet")
+
+
+def test_stages_are_those_of_the_functional():
+    assert plan_of().stages == ("PBE", "HSE06")
+    assert plan_of(functional="PBE", pretraining="chgnet").stages == ("teacher", "PBE")
+
+
+def outcome_of(stage, folder):
+    found = (epoch(0, force=60.0, energy=3.0),)
+    return stages.Outcome(
+        stage=stage.name, weights=folder / "weights.ckpt", weights_sha256=f"of {stage.name}", ended="no improvement",
+        epochs_run=1, best=found[0], wall_s=12.0, course=Course(stage=stage.name, epochs=found),
+    )  # fmt: skip
+
+
+def test_the_record_names_data_parent_and_stages(dataset, tmp_path):
+    done = [
+        (stage, outcome_of(stage, tmp_path))
+        for name in ("PBE", "HSE06")
+        for stage in [
+            stage_of("nequip", tmp_path, dataset.part(name, "train"), dataset.part(name, "validation"), name=name)
+        ]
+    ]
+    found = record.training_record(
+        plan_of(size="small"), dataset, stages=done, teacher=None, foundation_sha256=None,
+        held_out={"frames": 2}, difference={"frames": 2, "r2": 0.1},
+    )  # fmt: skip
+    assert json.loads(json.dumps(found)) == found
+    assert (found["seed"], found["size"], found["stress_labels"]) == (3, "small", False)
+    assert found["parent"] == {
+        "functional": "PBE", "weights_sha256": "of PBE", "training_set_sha256": dataset.sha256("PBE"),
+    }  # fmt: skip
+    assert [(entry["stage"], entry["frames"], entry["best_epoch"]) for entry in found["stages"]] == [
+        ("PBE", 5, 0), ("HSE06", 5, 0),
+    ]  # fmt: skip
+    assert found["data"]["HSE06"]["test_frames"] == ["md900_chgnet_r2scan_017", "rattle_111"]
+    assert found["functional_difference"]["base"] == "PBE"
+    assert found["command"].startswith("lpsmd train nequip --functional HSE06 --seed 3 --data data --size small")
+
+
+def test_the_reference_is_a_frame_of_dynamics(dataset):
+    validation = dataset.part("PBE", "validation")
+    assert pipeline._reference(validation).info["frame"] == "md900_chgnet_r2scan_010"
+    assert pipeline._reference(validation[:1]).info["frame"] == "hop_112"
+
+
+def test_other_elements_need_no_teacher(tmp_path):
+    members = labelled_frames("PBE")
+    for atoms in members:
+        atoms.symbols[atoms.symbols == "Cl"] = "Br"
+    write_dataset(tmp_path, pbe=members)
+    plan = plan_of(functional="PBE", data=tmp_path, workdir=tmp_path / "work", pretraining="chgnet")
+    with pytest.raises(TrainingError, match=r"found frames of Li, P, S, Br, needed Li, P, S, Cl, .*--pretraining none"):
+        pipeline.train_model(plan, watcher=Watching())
+
+
+def test_a_folder_that_is_no_environment_is_named(tmp_path, folder):
     answer = CliRunner().invoke(
         train,
-        ["nequip", "--functional", "PBE", "-o", str(tmp_path / "m.pt"), "--environment", str(tmp_path)],
-    )
-    assert isinstance(answer.exception, data.TrainingError)
+        [
+            "nequip", "--functional", "PBE", "--seed", "1", "--data", str(folder), "-o", str(tmp_path / "m.pt"),
+            "--workdir", str(tmp_path / "work"), "--environment", str(tmp_path),
+        ],
+    )  # fmt: skip
+    assert isinstance(answer.exception, TrainingError)
     assert "no bin/python there, needed a virtual environment" in str(answer.exception)
 
 
 def test_an_environment_without_the_trainer_is_named():
-    with pytest.raises(data.TrainingError, match=r"found no package nequip in .*needed the environment of"):
+    with pytest.raises(TrainingError, match=r"found no package nequip in .*needed the environment of"):
         environments.prepare("nequip", Path(sys.prefix), make=False)
 
 
-@pytest.mark.parametrize(
-    ("architecture", "functional", "text"),
-    [("gap", "PBE", "'gap' cannot be trained"), ("mace", "LDA", "'LDA' has no DFT frames")],
-)
-def test_unknown_words_are_named(tmp_path, architecture, functional, text):
-    with pytest.raises(data.TrainingError, match=text):
-        pipeline.train_model(architecture, functional=functional, output=tmp_path / "m.pt", workdir=tmp_path)
+def test_the_trainer_gets_this_lpsmd_and_no_other(tmp_path):
+    import lpsmd
 
-
-# ----- record -----------------------------------------------------------------------------------
-
-
-def test_record_names_its_data_and_is_json(dft, split):
-    fit = pretraining.fit_teacher(dft["PBE"][:2], dft["PBE"][:2])
-    record = training_record(
-        "mace",
-        "HSE06",
-        pretraining=dft["PBE"][:4],
-        dft=dft,
-        split=split,
-        fit=fit,
-        held_out={"frames": 10},
-        dtype="float32",
-        seed=7,
-    )
-    assert (record["seed"], record["stress_labels"]) == (7, False)
-    assert json.loads(json.dumps(record)) == record
-    assert [stage["frames"] for stage in record["stages"]] == [4, 48, 42]
-    assert record["held_out_frames"] == list(split.held_out)
-    assert len(record["training_set_sha256"]) == 64
+    (tmp_path / "module").mkdir()
+    (tmp_path / "module" / "lpsmd").symlink_to(tmp_path)
+    link = environments.module_folder(tmp_path) / "lpsmd"
+    assert link.resolve() == Path(lpsmd.__file__).parent.resolve()
 
 
 def test_requirements_pin_the_same_torch():
@@ -324,3 +705,11 @@ def test_requirements_pin_the_same_torch():
         lines = [line for line in path.read_text().splitlines() if not line.startswith("#")]
         assert lines[0] == "torch==2.13.0", path.name
         assert all("==" in line for line in lines), path.name
+
+
+def test_an_epoch_is_told_in_one_line(dataset, tmp_path):
+    stage = stage_of("nequip", tmp_path, dataset.part("PBE", "train"), dataset.part("PBE", "validation"))
+    line = watching.epoch_line(stage, epoch(9, force=61.24, energy=3.217), epoch(7, force=60.0, energy=3.0))
+    assert line == (
+        "PBE: epoch 10 of at most 300, validation 61.2 meV/Å, 3.22 meV/atom; best 60.0 meV/Å, 3.00 meV/atom in epoch 8"
+    )

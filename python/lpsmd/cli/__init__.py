@@ -29,7 +29,7 @@ _COMMANDS = {
     "export": ("lpsmd.cli.model", "Turn a trained NequIP, MACE or DP network into a model file."),
     "model": ("lpsmd.cli.model", "Show or check a model file, hold models against labels."),
     "doctor": ("lpsmd.cli.doctor", "Check the installation; says what mends it."),
-    "train": ("lpsmd.cli.train", "Retrain the demonstration models."),
+    "train": ("lpsmd.cli.train", "Train a model on labelled frames: NequIP, MACE or DP."),
     "select": ("lpsmd.cli.select", "Pick frames worth a label: dynamics, committee, diversity."),
     "label": ("lpsmd.cli.label", "Label frames with PBE and HSE06 through Quantum ESPRESSO."),
     "dataset": ("lpsmd.cli.dataset", "Check, join, split and show labelled frames from anywhere."),

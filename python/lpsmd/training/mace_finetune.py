@@ -1,33 +1,75 @@
-"""`mace_run_train` from given weights, with the per-type energies of the new labels.
+"""`mace_run_train` from given weights: a stage before, or a foundation model.
 
-MACE keeps the per-type energies of the model it starts from, whatever `--E0s` says: for HSE06 they would stay those of
-PBE, some 2 eV a cell away, for the network to make up. Runs in the environment of the trainer, with the arguments of
+The per-type energies that the new labels need with this network are found first: those that it has, and the error of
+its energies on the training frames, shared out as `lpsmd.training.data.energy_shifts_eV` does it. A foundation model
+counts its energies from other references than the labels, and HSE06 from others than PBE; without the change, the
+network would have to make up for electronvolts. Runs in the environment of the trainer, with the arguments of
 mace_run_train::
 
-    python -m lpsmd.training.mace_finetune --foundation_model=pbe.model --E0s="{3: -12.4, ...}" ...
+    python -m lpsmd.training.mace_finetune --foundation_model=pbe.model --train_file=train.extxyz ...
 """
 
 from __future__ import annotations
 
-import ast
 import sys
 from pathlib import Path
+from typing import Any
+
+from ase import Atoms
+from ase.data import chemical_symbols
+from ase.io import iread
+
+from lpsmd.training.data import ENERGY_KEY, TrainingError, moved_shifts_eV
 
 
 def value_of(arguments: list[str], name: str) -> str:
-    """The value of `--name=value`."""
-    return next(text.split("=", 1)[1] for text in arguments if text.startswith(f"--{name}="))
+    """The last value of `--name=value`."""
+    return next(text.split("=", 1)[1] for text in reversed(arguments) if text.startswith(f"--{name}="))
 
 
-def with_energies(model: Path, energies_eV: dict[int, float], target: Path) -> None:
-    """Write a copy of a MACE model whose per-type energies are those given, by atomic number."""
+def with_energies_for(model: Path, frames: list[Atoms], target: Path) -> dict[int, float]:
+    """Write a copy of a MACE model with the per-type energies that the frames need; return those of their elements.
+
+    Raises
+    ------
+    TrainingError
+        If the model has no type for an element of the frames.
+    """
     import torch
+    from mace.calculators import MACECalculator
 
     network = torch.load(model, map_location="cpu", weights_only=False)
+    known = [chemical_symbols[int(number)] for number in network.atomic_numbers]
+    elements = sorted({symbol for atoms in frames for symbol in atoms.symbols}, key=chemical_symbols.index)
+    missing = [name for name in elements if name not in known]
+    if missing:
+        raise TrainingError(
+            f"{model}: found types for {', '.join(known)}, needed also {', '.join(missing)}, which the frames have; "
+            f"start from a model of these elements"
+        )
     energies = network.atomic_energies_fn.atomic_energies
-    ordered = [energies_eV[int(number)] for number in network.atomic_numbers]
+    per_type = dict(zip(known, energies.detach().double().reshape(-1, len(known))[0].tolist(), strict=True))
+    calculator = MACECalculator(models=network.double(), device="cpu", default_dtype="float64")
+    moved = moved_shifts_eV({name: per_type[name] for name in elements}, _predicted(frames, calculator), frames)
+    network = torch.load(model, map_location="cpu", weights_only=False)
+    energies = network.atomic_energies_fn.atomic_energies
+    ordered = [moved.get(name, per_type[name]) for name in known]
     energies.copy_(torch.tensor(ordered, dtype=energies.dtype).reshape(energies.shape))
     torch.save(network, target)
+    return {chemical_symbols.index(name): value for name, value in moved.items()}
+
+
+def _predicted(frames: list[Atoms], calculator: Any) -> list[Atoms]:
+    """The same frames with the energies of a calculator as their labels."""
+    found = []
+    for atoms in frames:
+        copy = atoms.copy()
+        copy.calc = calculator
+        energy = float(copy.get_potential_energy())
+        copy.calc = None
+        copy.info[ENERGY_KEY] = energy
+        found.append(copy)
+    return found
 
 
 def main(arguments: list[str]) -> None:
@@ -36,8 +78,10 @@ def main(arguments: list[str]) -> None:
 
     start = Path("start.model").resolve()
     foundation = value_of(arguments, "foundation_model")
-    with_energies(Path(foundation), ast.literal_eval(value_of(arguments, "E0s")), start)
-    sys.argv = ["mace_run_train", *(text.replace(foundation, str(start)) for text in arguments)]
+    frames = list(iread(value_of(arguments, "train_file")))
+    shifts = with_energies_for(Path(foundation), frames, start)
+    print(f"per-type energies by atomic number, eV: {shifts}", flush=True)  # noqa: T201
+    sys.argv = ["mace_run_train", *arguments, f"--foundation_model={start}", f"--E0s={shifts}"]
     run_train.main()
 
 

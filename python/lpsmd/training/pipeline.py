@@ -1,314 +1,300 @@
-"""`lpsmd train`: teacher frames, the stages of a training, held-out errors, export; each resumable."""
+"""`lpsmd train`: the stages of a training, errors on the test frames, export; each resumable."""
 
 from __future__ import annotations
 
-import hashlib
 import json
-import logging
-import shutil
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from ase import Atoms
-from ase.io import read
-from ase.neighborlist import neighbor_list
 
+from lpsmd.models.accuracy import EnergiesAndForces, difference_of, errors_of, fit_scale
+from lpsmd.study import file_sha256
 from lpsmd.training.data import (
-    FUNCTIONALS,
-    Split,
+    PARENTS,
+    Dataset,
     TrainingError,
-    energies_eV,
+    average_neighbors,
+    common_geometries,
     energy_shifts_eV,
-    pick,
-    read_dft,
-    split_geometries,
-    write_deepmd,
+    labels_of,
+    most_neighbors,
+    moved_shifts_eV,
+    neighbor_limits,
+    read_dataset,
     write_extxyz,
 )
-from lpsmd.training.environments import prepare, run_logged
-from lpsmd.training.pretraining import TeacherFit, fit_teacher, rescale, split_pretraining
+from lpsmd.training.environments import has_cuda, module_folder, prepare, run_logged
+from lpsmd.training.history import Course, write_csv
+from lpsmd.training.plan import TrainingPlan
+from lpsmd.training.predict import read_predictions
+from lpsmd.training.pretraining import TEACHER_ELEMENTS, TeacherSet, teacher_set
 from lpsmd.training.record import describe, training_record
-from lpsmd.training.trainers import (
-    ARCHITECTURES,
-    INPUTS,
-    SCHEDULES,
-    STAGES,
-    StageInput,
-    checkpoint,
-    progress,
-    write_input,
-)
-
-log = logging.getLogger(__name__)
-
-SEED = 1
-CUTOFF_A = 5.0
-TEACHER_PARTS = 2
-REFERENCE_FRAME = "md900_chgnet_pbe_006"  # a validation frame at 900 K, for the self-test of the model file
-Progress = Callable[[str, float], None]
+from lpsmd.training.sizes import PRODUCTION_SIZE, SCHEDULES, Schedule, cutoff_A, network_of
+from lpsmd.training.stages import Outcome, Tools, Watcher, run_stage, stage_key
+from lpsmd.training.trainers import Stage, trainer_of
+from lpsmd.training.trainers.stage import INPUTS
 
 
-@dataclass(frozen=True, kw_only=True)
-class Sets:
-    """Training and validation frames of every stage."""
-
-    train: dict[str, list[Atoms]]
-    validation: dict[str, list[Atoms]]
-    dft: dict[str, list[Atoms]]
-    split: Split
-    fit: TeacherFit
-    shifts_eV: dict[str, dict[str, float]]
-
-
-def train_model(
-    architecture: str,
-    *,
-    functional: str,
-    output: Path,
-    workdir: Path,
-    environment: Path | None = None,
-    teacher_environment: Path | None = None,
-    threads: int = 1,
-    dtype: str = "float32",
-    on_progress: Progress | None = None,
-) -> dict[str, Any]:
-    """Train one demonstration model and write its model file.
-
-    Parameters
-    ----------
-    architecture : {"nequip", "mace", "deepmd"}
-    functional : {"PBE", "HSE06"}
-        HSE06 starts from the weights of the PBE stage, which is run first where it is not there yet.
-    output
-        Model file to write.
-    workdir
-        Keeps environments, teacher frames, sets and stages; a finished stage is not run again.
-    environment, teacher_environment
-        Existing virtual environments of the trainer and of chgnet; made in `workdir` if None.
-    threads
-        Threads of the trainer.
-    dtype : {"float32", "float64"}
-        Precision of training and of the program in the model file.
-    on_progress
-        Called with the name of the stage and the fraction done.
+def train_model(plan: TrainingPlan, *, watcher: Watcher) -> dict[str, Any]:
+    """Train a model, judge it on the test frames, and write its model file.
 
     Returns
     -------
     dict
-        The held-out errors, as they stand in the passport.
+        The training record, as it stands in the passport.
 
     Raises
     ------
     TrainingError
-        Unknown architecture or functional, or a step that failed (with the end of its log).
+        Data that cannot be trained on, or a step that failed (with the end of its log).
     """
-    if architecture not in ARCHITECTURES:
-        raise TrainingError(f"architecture {architecture!r} cannot be trained; choose {', '.join(ARCHITECTURES)}")
-    if functional not in FUNCTIONALS:
-        raise TrainingError(f"functional {functional!r} has no DFT frames here; choose one of {', '.join(FUNCTIONALS)}")
-    workdir, report = workdir.resolve(), on_progress or (lambda stage, fraction: None)
-    python = prepare(
-        architecture,
-        (environment or workdir / "environments" / architecture).resolve(),
-        make=environment is None,
-    )
-    sets = make_sets(workdir, teacher_environment=teacher_environment, threads=threads, report=report)
-    weights: Path | None = None
-    for stage in STAGES[: STAGES.index(functional) + 1]:
-        plan = _plan(architecture, stage, sets, workdir=workdir, start_from=weights, dtype=dtype)
-        weights = run_stage(architecture, plan, bin_folder=python.parent, threads=threads, report=report)
-    assert weights is not None
-    return _export(architecture, functional, weights, output.resolve(), sets, workdir, python, dtype)
-
-
-def make_sets(workdir: Path, *, teacher_environment: Path | None, threads: int, report: Progress) -> Sets:
-    """The frames of all stages; the teacher's are labelled once and kept in the work directory."""
-    dft = {name: read_dft(name) for name in FUNCTIONALS}
-    split = split_geometries(dft["PBE"], dft["HSE06"])
-    frames, relabelled = teacher_frames(
-        workdir / "teacher",
-        pick(dft["PBE"], split.train),
-        environment=teacher_environment or workdir / "environments" / "chgnet",
-        make=teacher_environment is None,
-        threads=threads,
-        report=report,
-    )
-    fit = fit_teacher(relabelled, pick(dft["PBE"], split.train))
-    pre_train, pre_validation = split_pretraining(rescale(frames, fit))
-    shifts = energy_shifts_eV(pick(dft["PBE"], split.train))
-    common = pick(dft["HSE06"], split.train)
-    pbe_of_common = pick(dft["PBE"], [str(atoms.info["frame"]) for atoms in common])
-    per_atom = float(np.mean(energies_eV(common) - energies_eV(pbe_of_common))) / len(common[0])
-    return Sets(
-        train={"pretrain": pre_train, **{name: pick(dft[name], split.train) for name in FUNCTIONALS}},
-        validation={
-            "pretrain": pre_validation,
-            **{name: pick(dft[name], split.validation) for name in FUNCTIONALS},
-        },
-        dft=dft,
-        split=split,
-        fit=fit,
-        shifts_eV={
-            "pretrain": shifts,
-            "PBE": shifts,
-            "HSE06": {name: value + per_atom for name, value in shifts.items()},
-        },
-    )
-
-
-def teacher_frames(
-    folder: Path,
-    dft_train: Sequence[Atoms],
-    *,
-    environment: Path,
-    make: bool,
-    threads: int,
-    report: Progress,
-) -> tuple[list[Atoms], list[Atoms]]:
-    """Frames that CHGNet made and labelled, and its labels of the DFT's training geometries."""
-    parts = [folder / f"frames_{part}.extxyz" for part in range(TEACHER_PARTS)]
-    relabelled = folder / "dft_geometries.extxyz"
-    if not all(path.is_file() for path in [*parts, relabelled]):
-        python = prepare("chgnet", environment.resolve(), make=make)
-        folder.mkdir(parents=True, exist_ok=True)
-        write_extxyz(folder / "dft_train.extxyz", dft_train)
-        jobs = folder / "relabel.json"
-        jobs.write_text(json.dumps([{"name": "dft", "make": "relabel", "file": str(folder / "dft_train.extxyz")}]))
-        runs = [(INPUTS / "teacher_jobs.json", n, TEACHER_PARTS, path) for n, path in enumerate(parts)]
-        for n, (job_file, part, of, path) in enumerate([*runs, (jobs, 0, 1, relabelled)]):
-            report("teacher", n / (len(runs) + 1))
-            if path.is_file():
-                continue
-            script = Path(__file__).parent / "teacher.py"
-            # -P: a program by its path, with nothing of this folder on its module path.
-            command: list[str | Path] = [python, "-P", script, "--jobs", job_file, "--part", str(part)]
-            run_logged(
-                [*command, "--parts", str(of), "-o", path],
-                log_file=path.with_suffix(".log"),
-                folder=folder,
-                threads=threads,
-            )
-    frames = [atoms for path in parts for atoms in read(path, ":")]
-    return frames, list(read(relabelled, ":"))
-
-
-def run_stage(architecture: str, stage: StageInput, *, bin_folder: Path, threads: int, report: Progress) -> Path:
-    """Run one stage unless it is finished with the very same input; return its checkpoint."""
-    weights, marker = checkpoint(architecture, stage.folder), stage.folder / "finished.json"
-    before = _marker_of(marker)
-    if before is not None and weights.is_file():
-        path, _ = write_input(architecture, stage)
-        if before == _stage_key(path, stage):
-            log.info("%s %s: finished before, kept", architecture, stage.stage)
-            return weights
-    if stage.folder.exists():  # half a stage, or one of another input: its files would mislead the trainer
-        shutil.rmtree(stage.folder)
-    path, command = write_input(architecture, stage)
-    run_logged(
-        [bin_folder / command[0], *command[1:]],
-        log_file=stage.folder / "train.log",
-        folder=stage.folder,
-        threads=threads,
-        while_waiting=lambda: report(stage.stage, progress(architecture, stage)),
-    )
-    if not weights.is_file():
-        raise TrainingError(f"{architecture} ended without writing {weights}; see its log {stage.folder / 'train.log'}")
-    report(stage.stage, 1.0)
-    marker.write_text(json.dumps({"key": _stage_key(path, stage)}))
-    return weights
-
-
-def _marker_of(marker: Path) -> str | None:
-    return str(json.loads(marker.read_text())["key"]) if marker.is_file() else None
-
-
-def _stage_key(input_file: Path, stage: StageInput) -> str:
-    """Hash of the input and of the weights the stage starts from."""
-    digest = hashlib.sha256(input_file.read_bytes())
-    if stage.start_from is not None:
-        digest.update(stage.start_from.read_bytes())
-    return digest.hexdigest()
-
-
-def _plan(
-    architecture: str, name: str, sets: Sets, *, workdir: Path, start_from: Path | None, dtype: str
-) -> StageInput:
-    paths = {}
-    for part, frames in (("train", sets.train[name]), ("validation", sets.validation[name])):
-        if architecture == "deepmd":
-            paths[part] = workdir / "sets" / f"{name}_{part}"
-            shutil.rmtree(paths[part], ignore_errors=True)
-            write_deepmd(paths[part], frames)
-        else:
-            paths[part] = workdir / "sets" / f"{name}_{part}.extxyz"
-            write_extxyz(paths[part], frames)
-    return StageInput(
-        stage=name,
-        schedule=SCHEDULES[architecture][name],
-        folder=workdir / architecture / name,
-        train=paths["train"],
-        validation=paths["validation"],
-        n_train=len(sets.train[name]),
-        average_neighbors=average_neighbors(sets.train["PBE"]),
-        shifts_eV=sets.shifts_eV[name],
-        start_from=start_from,
-        dtype=dtype,
-        seed=SEED,
-    )
-
-
-def average_neighbors(frames: Sequence[Atoms]) -> float:
-    """Mean number of neighbours within CUTOFF_A."""
-    counts = [len(neighbor_list("i", atoms, CUTOFF_A)) / len(atoms) for atoms in frames]
-    return float(np.mean(counts))
-
-
-def _export(
-    architecture: str,
-    functional: str,
-    weights: Path,
-    output: Path,
-    sets: Sets,
-    workdir: Path,
-    python: Path,
-    dtype: str,
-) -> dict[str, Any]:
-    folder = workdir / architecture / f"export_{functional}"
-    folder.mkdir(parents=True, exist_ok=True)
-    errors = folder / "held_out.json"
-    run_logged(
-        [python, "-m", "lpsmd.training.heldout", architecture, weights, "--functional", functional, "-o", errors],
-        log_file=folder / "held_out.log",
-        folder=folder,
-        threads=1,
-    )
-    held_out: dict[str, Any] = json.loads(errors.read_text())
+    deadline = None if plan.max_hours is None else time.monotonic() + 3600.0 * plan.max_hours
+    workdir = plan.workdir.resolve()
+    dataset = read_dataset(plan.data, plan.functional)
+    _check_pretraining(plan, dataset)
+    tools = _tools(plan, workdir)
+    teacher = _teacher(plan, dataset, workdir, watcher)
+    log = _TrainingLog(plan.output.with_suffix(".training.csv"), watcher)
+    stages: list[tuple[Stage, Outcome]] = []
+    for number, name in enumerate(plan.stages):
+        stage = _stage(plan, name, dataset, teacher=teacher, before=stages, workdir=workdir, tools=tools)
+        left_s = None if deadline is None else max(0.0, deadline - time.monotonic())
+        budget_s = None if left_s is None else left_s / (len(plan.stages) - number)
+        stages.append((stage, run_stage(plan.architecture, stage, tools=tools, watcher=log, budget_s=budget_s)))
+    held_out, difference = _judge(plan, dataset, [outcome for _, outcome in stages], tools=tools)
     record = training_record(
-        architecture,
-        functional,
-        pretraining=sets.train["pretrain"],
-        dft=sets.dft,
-        split=sets.split,
-        fit=sets.fit,
+        plan,
+        dataset,
+        stages=stages,
+        teacher=teacher,
+        foundation_sha256=None if plan.foundation is None else file_sha256(plan.foundation),
         held_out=held_out,
-        dtype=dtype,
-        seed=SEED,
+        difference=difference,
     )
+    _export(plan, dataset, stages[-1][1], record, tools=tools)
+    return record
+
+
+class _TrainingLog:
+    """Passes on what a watcher is told, and writes the epochs of all stages beside the model."""
+
+    def __init__(self, path: Path, watcher: Watcher) -> None:
+        self._path, self._watcher = path, watcher
+        self._courses: dict[str, Course] = {}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.says, self.epoch, self.ended = watcher.says, watcher.epoch, watcher.ended
+
+    def course(self, course: Course) -> None:
+        """Write it beside those of the stages before."""
+        self._courses[course.stage] = course
+        write_csv(self._path, list(self._courses.values()))
+        self._watcher.course(course)
+
+
+def _check_pretraining(plan: TrainingPlan, dataset: Dataset) -> None:
+    if plan.pretraining != "none" and not set(dataset.type_names) <= set(TEACHER_ELEMENTS):
+        raise TrainingError(
+            f"pretraining: found frames of {', '.join(dataset.type_names)}, needed {', '.join(TEACHER_ELEMENTS)}, of "
+            f"which the teacher's frames are; take --pretraining none"
+        )
+
+
+def _tools(plan: TrainingPlan, workdir: Path) -> Tools:
+    environment = plan.environment or workdir / "environments" / plan.architecture
+    python = prepare(plan.architecture, environment.resolve(), make=plan.environment is None)
+    device = plan.device if plan.device == "cpu" else ("cuda" if has_cuda(python) else "cpu")
+    if plan.device == "cuda" and device == "cpu":
+        raise TrainingError(
+            f"device: found no GPU that torch of {environment} sees, needed one for cuda; take --device cpu, or an "
+            f"environment whose torch has CUDA"
+        )
+    return Tools(
+        programs=python.parent, module_folder=module_folder(workdir), threads=plan.threads, device=device
+    )  # fmt: skip
+
+
+def _teacher(plan: TrainingPlan, dataset: Dataset, workdir: Path, watcher: Watcher) -> TeacherSet | None:
+    if plan.pretraining == "none":
+        return None
+    environment = plan.teacher_environment or workdir / "environments" / "chgnet"
+    return teacher_set(
+        workdir / "teacher",
+        dataset.part(plan.stages[1], "train"),
+        environment=environment.resolve(),
+        make=plan.teacher_environment is None,
+        says=watcher.says,
+    )
+
+
+def _stage(
+    plan: TrainingPlan,
+    name: str,
+    dataset: Dataset,
+    *,
+    teacher: TeacherSet | None,
+    before: Sequence[tuple[Stage, Outcome]],
+    workdir: Path,
+    tools: Tools,
+) -> Stage:
+    """A stage in the folder that belongs to its input and no other."""
+    train, validation = _sets(name, dataset, teacher)
+    first = dataset.part(plan.stages[0] if teacher is None else plan.stages[1], "train")
+    network = {} if plan.foundation else network_of(plan.architecture, plan.size or PRODUCTION_SIZE)
+    neighbors, limits = _neighbors(plan, network, dataset, teacher, [*train, *validation])
+    start = before[-1][1].weights if before else plan.foundation
+    stage = Stage(
+        name=name,
+        folder=workdir,
+        train=train,
+        validation=validation,
+        network=network,
+        schedule=_schedule(plan, name, trained=start is not None),
+        shifts_eV=_shifts_eV(name, dataset, first, before),
+        average_neighbors=neighbors,
+        neighbor_limits=limits,
+        start_from=None if start is None else start.resolve(),
+        dtype=plan.dtype,
+        seed=plan.seed,
+        device=tools.device,
+    )
+    template = (INPUTS / trainer_of(plan.architecture).TEMPLATE).read_text()
+    key = stage_key(plan.architecture, stage, input_template=template)
+    folder = workdir / plan.architecture / plan.size_name / f"seed-{plan.seed}" / f"{name}-{key[:8]}"
+    return replace(stage, folder=folder)
+
+
+def _sets(name: str, dataset: Dataset, teacher: TeacherSet | None) -> tuple[Sequence[Atoms], Sequence[Atoms]]:
+    if name == "teacher":
+        assert teacher is not None
+        return teacher.train, teacher.validation
+    return dataset.part(name, "train"), dataset.part(name, "validation")
+
+
+def _schedule(plan: TrainingPlan, name: str, *, trained: bool) -> Schedule:
+    kind = "teacher" if name == "teacher" else "trained" if trained else "random"
+    schedule = SCHEDULES[plan.architecture][kind]
+    return schedule if plan.max_epochs is None else replace(schedule, epochs=min(plan.max_epochs, schedule.epochs))
+
+
+def _shifts_eV(
+    name: str, dataset: Dataset, first: Sequence[Atoms], before: Sequence[tuple[Stage, Outcome]]
+) -> Mapping[str, float]:
+    """Of the first functional by least squares; of the next ones moved by the difference on the same geometries."""
+    if not before:
+        return energy_shifts_eV(first, dataset.type_names)
+    parent = PARENTS.get(name)
+    shifts = before[-1][0].shifts_eV
+    if parent is None:  # the teacher's energies were brought to the zero of the labels
+        return shifts
+    pairs = common_geometries(dataset.part(parent, "train"), dataset.part(name, "train"))
+    return moved_shifts_eV(shifts, *pairs) if pairs[0] else energy_shifts_eV(dataset.part(name, "train"), [*shifts])
+
+
+def _neighbors(
+    plan: TrainingPlan,
+    network: Mapping[str, Any],
+    dataset: Dataset,
+    teacher: TeacherSet | None,
+    frames: Sequence[Atoms],
+) -> tuple[float, Sequence[int]]:
+    """The mean and the most neighbours, from the frames of the first functional: the same for all stages."""
+    if plan.architecture == "mace":  # has its own
+        return 0.0, ()
+    first = next(iter(dataset.frames))
+    names, cutoff = dataset.type_names, cutoff_A(network)
+    average = average_neighbors(dataset.part(first, "train"), names, cutoff)
+    if plan.architecture == "nequip":
+        return average, ()
+    others = [] if teacher is None else [*teacher.train, *teacher.validation]
+    limits = neighbor_limits(
+        [*dataset.part(first, "train"), *dataset.part(first, "validation"), *others], names, cutoff
+    )  # fmt: skip
+    most = most_neighbors(frames, names, cutoff)
+    if any(found > limit for found, limit in zip(most, limits, strict=True)):
+        raise TrainingError(
+            f"found up to {most} neighbours of {', '.join(names)} within {cutoff:g} Angstrom, needed at most {limits}, "
+            f"which follow from the {first} frames: these do not go with {dataset.folder}'s {first} labels"
+        )
+    return average, limits
+
+
+def _judge(
+    plan: TrainingPlan, dataset: Dataset, outcomes: Sequence[Outcome], *, tools: Tools
+) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """Errors on the test frames, and what is resolved of the difference from the parent's functional."""
+    last = outcomes[-1]
+    test = dataset.part(plan.functional, "test")
+    found = _predict(plan, last, test, tools=tools)
+    held_out = errors_of(test, found, labels_of(test))
+    parent = PARENTS[plan.functional]
+    pairs = ([], []) if parent is None else common_geometries(dataset.part(parent, "test"), test)
+    if parent is None or not pairs[0]:
+        return held_out, None
+    base, other = pairs
+    forces = {atoms.info["frame"]: value for atoms, value in zip(test, found.forces_eV_per_A, strict=True)}
+    weights = next(outcome for outcome in outcomes if outcome.stage == parent)
+    base_found = _predict(plan, weights, base, tools=tools)
+    base_labels = labels_of(base).forces_eV_per_A
+    training = common_geometries(dataset.part(parent, "train"), dataset.part(plan.functional, "train"))
+    scale = fit_scale(*(labels_of(frames).forces_eV_per_A for frames in training)) if training[0] else None
+    difference = difference_of(
+        other,
+        _minus([forces[atoms.info["frame"]] for atoms in other], base_found.forces_eV_per_A),
+        _minus(labels_of(other).forces_eV_per_A, base_labels),
+        base=base_labels,
+        scale=scale,
+    )
+    return held_out, difference
+
+
+def _minus(first: Sequence[Any], second: Sequence[Any]) -> list[Any]:
+    return [np.subtract(a, b) for a, b in zip(first, second, strict=True)]
+
+
+def _predict(plan: TrainingPlan, outcome: Outcome, frames: Sequence[Atoms], *, tools: Tools) -> EnergiesAndForces:
+    """Predictions of a finished stage, by the trainer package's own calculator."""
+    folder = outcome.weights.parent
+    write_extxyz(folder / "test.extxyz", frames)
+    predictions = folder / "test.npz"
+    _in_environment(
+        ["-m", "lpsmd.training.predict", plan.architecture, outcome.weights, folder / "test.extxyz", "-o", predictions],
+        log_file=folder / "predict.log",
+        tools=tools,
+    )
+    return read_predictions(predictions, frames)
+
+
+def _export(plan: TrainingPlan, dataset: Dataset, outcome: Outcome, record: Mapping[str, Any], *, tools: Tools) -> None:
+    folder, output = outcome.weights.parent, plan.output.resolve()
     (folder / "record.json").write_text(json.dumps(record, indent=2) + "\n")
-    write_extxyz(folder / "reference.extxyz", pick(sets.dft[functional], [REFERENCE_FRAME]))
-    output.parent.mkdir(parents=True, exist_ok=True)
-    run_logged(
+    write_extxyz(folder / "reference.extxyz", [_reference(dataset.part(plan.functional, "validation"))])
+    _in_environment(
         [
-            python, "-m", "lpsmd", "export", architecture, weights, "-o", output,
-            "--functional", functional, "--reference", folder / "reference.extxyz", "--dtype", dtype,
-            "--training-record", folder / "record.json",
-            "--description", describe(architecture, functional),
+            "-m", "lpsmd", "export", plan.architecture, outcome.weights, "-o", output,
+            "--functional", plan.functional, "--reference", folder / "reference.extxyz", "--dtype", plan.dtype,
+            "--training-record", folder / "record.json", "--description", describe(plan, dataset),
         ],
         log_file=folder / "export.log",
-        folder=folder,
-        threads=1,
+        tools=tools,
     )  # fmt: skip
-    return held_out
+
+
+def _in_environment(words: Sequence[str | Path], *, log_file: Path, tools: Tools) -> None:
+    """Run lpsmd with the trainer's interpreter, on the CPU."""
+    run_logged(
+        [tools.programs / "python", *words],
+        log_file=log_file,
+        folder=log_file.parent,
+        threads=1,
+        variables={**tools.variables, "CUDA_VISIBLE_DEVICES": ""},
+    )
+
+
+def _reference(validation: Sequence[Atoms]) -> Atoms:
+    """The frame of the model file's self-test: the first from dynamics, where forces are largest."""
+    return next((atoms for atoms in validation if atoms.info.get("kind") == "md"), validation[0])

@@ -1,4 +1,4 @@
-"""The set of the pre-training stage: frames of the teacher, brought onto the scale and the zero of the DFT.
+"""The set of the pre-training stage: frames of the teacher, brought onto the scale and the zero of the labels.
 
 CHGNet's potential-energy surface is systematically too soft (its forces are too small by a constant
 factor; B. Deng et al., npj Comput. Mater. 11, 9 (2025), doi:10.1038/s41524-024-01500-6). Multiplied by one
@@ -8,14 +8,22 @@ the DFT.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from ase import Atoms
+from ase.io import iread
 
-from lpsmd.training.data import ENERGY_KEY, FORCES_KEY, TrainingError, energies_eV
+from lpsmd.training.data import ENERGY_KEY, FORCES_KEY, TrainingError, energies_eV, frames_sha256, write_extxyz
+from lpsmd.training.environments import locked, prepare, run_logged
 
+#: What the teacher's job list makes frames of.
+TEACHER_ELEMENTS = ("Li", "P", "S", "Cl")
+JOBS = Path(__file__).parent / "inputs" / "teacher_jobs.json"
+PARTS = 2
 VALIDATION_FRAMES = 24
 VALIDATION_SEED = 7
 POSITION_TOLERANCE_A = 1e-4  # the same geometry, written and read once more
@@ -29,6 +37,59 @@ class TeacherFit:
     energy_shift_eV: float
     force_rms_before_eV_per_A: float
     force_rms_after_eV_per_A: float
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TeacherSet:
+    """Training and validation frames of the pre-training, and how their labels were changed."""
+
+    train: Sequence[Atoms]
+    validation: Sequence[Atoms]
+    fit: TeacherFit
+
+
+def teacher_set(
+    folder: Path, dft: Sequence[Atoms], *, environment: Path, make: bool, says: Callable[[str], None]
+) -> TeacherSet:
+    """Frames that CHGNet makes and labels, once for a folder, on the scale of the labels of `dft`.
+
+    Parameters
+    ----------
+    folder
+        Keeps the frames, and CHGNet's labels of each set of geometries that was asked for.
+    dft
+        Labelled training frames.
+    environment, make
+        The environment with chgnet; installed there if `make`.
+    says
+        Called with what is done, where there is something to do.
+    """
+    with locked(folder.with_name(f"{folder.name}.lock"), str(folder)):
+        folder.mkdir(parents=True, exist_ok=True)
+        known = folder / f"labels-{frames_sha256(dft)[:8]}"
+        geometries, jobs = known.with_suffix(".extxyz"), known.with_suffix(".json")
+        parts = [(JOBS, part, folder / f"frames_{part}.extxyz") for part in range(PARTS)]
+        relabelled = known.with_name(f"{known.name}-chgnet.extxyz")
+        write_extxyz(geometries, dft)
+        jobs.write_text(json.dumps([{"name": "dft", "make": "relabel", "file": str(geometries)}]))
+        for job_file, part, path in [*parts, (jobs, 0, relabelled)]:
+            if not path.is_file():
+                says(f"teacher: CHGNet labels {path.name}, some minutes")
+                # -P: a program by its path, with nothing of this folder on its module path.
+                run_logged(
+                    [
+                        prepare("chgnet", environment, make=make), "-P", Path(__file__).parent / "teacher.py",
+                        "--jobs", job_file, "--part", str(part), "--parts", str(1 if job_file == jobs else PARTS),
+                        "-o", path,
+                    ],
+                    log_file=path.with_suffix(".log"),
+                    folder=folder,
+                    threads=1,
+                )  # fmt: skip
+    fit = fit_teacher(list(iread(relabelled)), dft)
+    frames = [atoms for _, _, path in parts for atoms in iread(path)]
+    train, validation = split_pretraining(rescale(frames, fit))
+    return TeacherSet(train=train, validation=validation, fit=fit)
 
 
 def fit_teacher(teacher: Sequence[Atoms], dft: Sequence[Atoms]) -> TeacherFit:

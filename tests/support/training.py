@@ -1,0 +1,76 @@
+"""A small data set with parts, cut from the frames that ship with the package, and stages on it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ase import Atoms
+from ase.io import iread, write
+
+import lpsmd
+from lpsmd.training.history import Epoch
+from lpsmd.training.sizes import SCHEDULES, network_of
+from lpsmd.training.trainers import Stage
+
+DFT_FOLDER = Path(lpsmd.__file__).parent / "demo" / "dft"
+#: Part of each frame of the small set; names of both trajectories, hops and rattles.
+PARTS = {
+    "early_0": "train",
+    "hop_100": "train",
+    "md900_chgnet_pbe_010": "train",
+    "md900_chgnet_pbe_017": "train",
+    "rattle_105": "train",
+    "hop_112": "validation",
+    "md900_chgnet_r2scan_010": "validation",
+    "md900_chgnet_r2scan_017": "test",
+    "rattle_111": "test",
+}
+
+
+def labelled_frames(functional: str) -> list[Atoms]:
+    """The frames of the small set, with their parts."""
+    frames = [atoms for atoms in iread(DFT_FOLDER / f"{functional.lower()}.extxyz") if atoms.info["frame"] in PARTS]
+    for atoms in frames:
+        atoms.info["part"] = PARTS[atoms.info["frame"]]
+    return frames
+
+
+def write_dataset(folder: Path, **frames: list[Atoms]) -> Path:
+    """Write data sets, by default both of the small set; the keywords are the names of the files."""
+    folder.mkdir(exist_ok=True)
+    for name, members in (frames or {"pbe": labelled_frames("PBE"), "hse06": labelled_frames("HSE06")}).items():
+        write(folder / f"{name}.extxyz", members)
+    return folder
+
+
+def stage_of(architecture: str, folder: Path, train: list[Atoms], validation: list[Atoms], **changes: Any) -> Stage:
+    """A stage on frames that `lpsmd.training.data` has read."""
+    values: dict[str, Any] = {
+        "name": "PBE",
+        "folder": folder,
+        "train": train,
+        "validation": validation,
+        "network": network_of(architecture, "small"),
+        "schedule": SCHEDULES[architecture]["random"],
+        "shifts_eV": dict.fromkeys(("Li", "P", "S", "Cl"), -1.5),
+        "average_neighbors": 27.0,
+        "neighbor_limits": (32, 10, 28, 10),
+        "start_from": None,
+        "dtype": "float32",
+        "seed": 1,
+        "device": "cpu",
+    }
+    return Stage(**{**values, **changes})
+
+
+def epoch(number: int, *, force: float, energy: float = 0.0, **values: Any) -> Epoch:
+    """An epoch with these validation errors, meV/Angstrom and meV/atom."""
+    return Epoch(
+        epoch=number,
+        step=10 * (number + 1),
+        validation_force_meV_per_A=force,
+        validation_energy_meV_per_atom=energy,
+        learning_rate=1e-3,
+        **values,
+    )
