@@ -52,6 +52,11 @@ def dataset() -> None:
 )
 @click.option("--closest", type=float, help="Least distance in sums of covalent radii; default 0.5.")
 @click.option("--energy-spread", type=float, help="Largest distance from the median energy, eV/atom; default 1.")
+@click.option(
+    "--largest-force",
+    type=click.FloatRange(min=0.0, min_open=True),
+    help="On any atom, eV/Angstrom: one frame far from equilibrium outweighs many others; default: any.",
+)
 @click.option("--skip-bad", is_flag=True, help="Leave bad frames out and name them; without it nothing is written.")
 def import_(
     files: tuple[Path, ...],
@@ -66,6 +71,7 @@ def import_(
     net_force: float | None,
     closest: float | None,
     energy_spread: float | None,
+    largest_force: float | None,
     skip_bad: bool,
 ) -> None:
     r"""Check labelled frames, write them as one set.
@@ -90,6 +96,7 @@ def import_(
         "net_force_eV_per_A": net_force,
         "closest": closest,
         "energy_spread_eV_per_atom": energy_spread,
+        "largest_force_eV_per_A": largest_force,
     }
     done = import_dataset(
         files,

@@ -31,11 +31,16 @@ _THOMAS_FERMI_EV = 20.92
 
 @dataclass(frozen=True, kw_only=True)
 class Tolerances:
-    """What is let pass; see the constants of this module."""
+    """What is let pass; see the constants of this module.
+
+    `largest_force_eV_per_A` bounds the force on any atom. None by default: what is too much depends on what the models
+    are for.
+    """
 
     closest: float = CLOSEST
     net_force_eV_per_A: float = NET_FORCE_EV_PER_A
     energy_spread_eV_per_atom: float = ENERGY_SPREAD_EV_PER_ATOM
+    largest_force_eV_per_A: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,6 +124,14 @@ def label_faults(frame: LabelledFrame, tolerances: Tolerances) -> Iterator[str]:
             f"the forces sum to {net:.3g} eV/Angstrom, needed at most {allowed:.3g} ({tolerances.net_force_eV_per_A:g} "
             f"times the root of {len(forces)} atoms): atoms were lost, the frame is not converged, or --net-force is "
             f"too small"
+        )
+    limit = tolerances.largest_force_eV_per_A
+    sizes = np.linalg.norm(forces, axis=1)
+    strongest = int(np.argmax(sizes))
+    if limit is not None and sizes[strongest] > limit:
+        yield (
+            f"found a force of {sizes[strongest]:.2f} eV/Angstrom on atom {strongest} "
+            f"({frame.atoms.symbols[strongest]}), needed at most {limit:g} (--largest-force)"
         )
 
 
