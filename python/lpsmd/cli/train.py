@@ -84,7 +84,7 @@ import click
 @click.option(
     "--max-hours",
     type=click.FloatRange(min=0, min_open=True),
-    help="End in this time, each stage with the best that it has by then.",
+    help="End the training in this time, each stage with the best that it has by then; judging and export come after.",
 )
 @click.option(
     "--max-epochs",
