@@ -35,14 +35,14 @@ from lpsmd.selection.selecting import with_seed
 from lpsmd.structure import LI6PS5CL_ELEMENTS, li6ps5cl, read_structure, write_structure
 from lpsmd.study import ModelSpec, Study
 from lpsmd.study_file import load_study
+from support.dft import DFT_FOLDER, first_frames
 from support.selection import ONE_EV, STUDY, TWO_EV, bonded_model, study_folder
-from support.training import DFT_FOLDER
 
 # The first frame, then three turns of both temperatures.
 N, INVERSION, VOLUME = 7, 0.5, 0.03
 BOUNDS = ("--lower", "0.01", "--upper", "1.0")
 CELLS = ("--inversion", str(INVERSION), "--volume", str(VOLUME), "--drive", "two")
-BATCH_1 = Path(__file__).parents[2] / "data" / "li6ps5cl_dft" / "batch-1"
+BATCH_1 = DFT_FOLDER / "batch-1"
 
 
 def cell(*, inversion: float = 0.0, displaced_A: float = 0.0) -> Atoms:
@@ -184,7 +184,7 @@ def test_elements_that_are_never_in_contact_have_the_limit_of_van_der_waals() ->
 
 
 def test_cl2_is_refused_and_disorder_is_not() -> None:
-    limits_A = contact_limits_A(ase.io.read(DFT_FOLDER / "pbe.extxyz", ":"))
+    limits_A = contact_limits_A(first_frames())
     frames = ase.io.read(BATCH_1 / "frames.extxyz", ":")
     found = {number: refusal for number, atoms in enumerate(frames) if (refusal := refusal_of(atoms, limits_A))}
     assert found == dict.fromkeys((0, 18, 36), Refusal.CONTACT)
