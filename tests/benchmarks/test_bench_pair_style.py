@@ -17,10 +17,10 @@ import numpy as np
 import pytest
 import torch
 from ase import Atoms
-from ase.io import read
 
 from lpsmd.models.contract import load_model
 from lpsmd.models.evaluate import neighbor_graph, types_of
+from support.dft import first_frames
 from support.simulation import TYPE_NAMES, simulation
 
 PACKAGE = Path(__import__("lpsmd").__file__).parent
@@ -30,7 +30,7 @@ WARM_UP_STEPS = 10
 
 
 def cell(atoms_wanted: int) -> Atoms:
-    frame = read(PACKAGE / "demo" / "dft" / "pbe.extxyz", 0)
+    frame = first_frames()[0]
     return frame if atoms_wanted == len(frame) else frame.repeat((2, 2, 2))
 
 

@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ase.io import read
 
 import lpsmd
 from lpsmd.inputs import find_lammps_input
+from support.dft import first_frames
 from support.mpirun import run_lmp_on
 from support.partitions import finish, run_partitions, start_alone, write_input
 from support.simulation import TYPE_NAMES, simulation
@@ -33,7 +33,7 @@ STEPS = {416: 20, 3328: 4}
 
 @pytest.fixture(scope="module", params=REPEATS, ids="{} atoms".format)
 def cell(request: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[int, Path]:
-    atoms = read(PACKAGE / "demo" / "dft" / "pbe.extxyz", 0).repeat(REPEATS[request.param])
+    atoms = first_frames()[0].repeat(REPEATS[request.param])
     data = tmp_path_factory.mktemp("cell") / f"{request.param}.data"
     with simulation(atoms) as run:
         run.lmp.command(f"write_data {data}")

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ase import Atoms
-from ase.io import read
 
 from lpsmd.models.evaluate import LpsmdCalculator
+from support.dft import first_frames
 from support.mpirun import run_lmp_on
 from support.parity import PARITY
 from support.simulation import TYPE_NAMES, Simulation, simulation
@@ -24,7 +24,7 @@ TYPES = " ".join(TYPE_NAMES)
 
 @pytest.fixture(scope="module")
 def atoms() -> Atoms:
-    frame = read(Path(__import__("lpsmd").__file__).parent / "demo" / "dft" / "pbe.extxyz", 0)
+    frame = first_frames()[0]
     frame.positions += np.random.default_rng(4).normal(0.0, 0.1, frame.positions.shape)
     return frame
 

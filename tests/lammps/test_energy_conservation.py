@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from ase.io import read
 
 import lpsmd
+from support.dft import first_frames
 from support.simulation import simulation
 from tolerances import NVE_FLUCTUATION_EV_PER_ATOM_PER_FS2, NVE_SLOPE_EV_PER_ATOM_PER_PS
 
@@ -18,7 +18,7 @@ MODELS = sorted((PACKAGE / "demo" / "models").glob("*.pt"))
 
 def total_energies(model: Path, *, timestep_fs: float, length_fs: float) -> np.ndarray:
     """Total energy in eV/atom, every 4 fs, of NVE dynamics at about 900 K."""
-    atoms = read(PACKAGE / "demo" / "dft" / "pbe.extxyz", 20)
+    atoms = first_frames()[20]
     every = round(4 / timestep_fs)
     energies = []
     with simulation(atoms) as run:

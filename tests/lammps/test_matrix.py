@@ -17,10 +17,9 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import make_supercell
-from ase.io import read
 
-import lpsmd
 from lpsmd.models.evaluate import Evaluation, evaluate
+from support.dft import first_frames
 from support.models import lj_model
 from support.parity import ARCHITECTURES, PARITY
 from support.ranks import RanksError, Task, compute_on_ranks
@@ -36,15 +35,13 @@ from tolerances import (
     RANKS_VIRIAL_EV_PER_ATOM,
 )
 
-FRAMES = Path(lpsmd.__file__).parent / "demo" / "dft" / "pbe.extxyz"
-
 # ----- structures ------------------------------------------------------------------------------------------
 
 
 @cache
 def dft_cell() -> Atoms:
     """52 atoms in the heat, 10 Angstrom wide: two layers of 5 Angstrom reach each atom's own images."""
-    frame = read(FRAMES, 20)
+    frame = first_frames()[20]
     return Atoms(frame.symbols, positions=frame.positions, cell=frame.cell, pbc=True)
 
 

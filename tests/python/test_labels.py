@@ -17,11 +17,11 @@ import numpy as np
 import pytest
 from ase import Atoms
 
-import lpsmd
 import tolerances
 from lpsmd.ensemble.locks import hold
 from lpsmd.labels import LabelError, read_recipe
 from lpsmd.labels.frames import read_frames
+from support.dft import first_frames
 from support.labels import (
     POTENTIALS,
     RECIPE,
@@ -164,11 +164,10 @@ def test_hse06_is_added_to_frames_that_have_pbe(labelled: Path, tmp_path: Path) 
         assert atoms.get_potential_energy() == once.get_potential_energy()
 
 
-def test_the_shipped_frames_without_hse06_can_be_labelled() -> None:
-    folder = Path(lpsmd.__file__).parent / "demo" / "dft"
-    recipe = read_recipe()
-    frames = read_frames(folder / "pbe.extxyz", recipe, recipe_sha256="")
-    have = {atoms.info["frame"] for atoms in ase.io.read(folder / "hse06.extxyz", ":")}
+def test_frames_with_pbe_labels_alone_can_be_labelled_again(tmp_path: Path) -> None:
+    ase.io.write(tmp_path / "pbe.extxyz", first_frames("PBE"))
+    frames = read_frames(tmp_path / "pbe.extxyz", read_recipe(), recipe_sha256="")
+    have = {atoms.info["frame"] for atoms in first_frames("HSE06")}
     missing = [frame for frame in frames if frame.name not in have]
     assert len(missing) == 6
     for frame in missing:

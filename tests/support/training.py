@@ -1,4 +1,4 @@
-"""A small data set with parts, cut from the frames that ship with the package, and stages on it."""
+"""A small data set with parts of its own, cut from the project's, and stages on it."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from ase import Atoms
-from ase.io import iread, write
+from ase.io import write
 
-import lpsmd
 from lpsmd.training.history import Epoch
 from lpsmd.training.sizes import SCHEDULES, network_of
 from lpsmd.training.trainers import Stage
+from support.dft import first_frames
 
-DFT_FOLDER = Path(lpsmd.__file__).parent / "demo" / "dft"
 #: Part of each frame of the small set; names of both trajectories, hops and rattles.
 PARTS = {
     "early_0": "train",
@@ -30,7 +29,7 @@ PARTS = {
 
 def labelled_frames(functional: str) -> list[Atoms]:
     """The frames of the small set, with their parts."""
-    frames = [atoms for atoms in iread(DFT_FOLDER / f"{functional.lower()}.extxyz") if atoms.info["frame"] in PARTS]
+    frames = [atoms for atoms in first_frames(functional) if atoms.info["frame"] in PARTS]
     for atoms in frames:
         atoms.info["part"] = PARTS[atoms.info["frame"]]
     return frames

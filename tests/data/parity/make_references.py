@@ -36,7 +36,7 @@ from lpsmd.models.evaluate import types_of
 from lpsmd.models.export import export_model, load_network, reference_numbers
 
 HERE = Path(__file__).resolve().parent
-FRAMES = HERE.parents[2] / "python" / "lpsmd" / "demo" / "dft" / "pbe.extxyz"
+FRAMES = HERE.parents[2] / "data" / "li6ps5cl_dft" / "pbe.extxyz"
 TYPE_NAMES = ["Li", "P", "S", "Cl"]
 SHIFTS_EV = {"Li": -204.0, "P": -178.0, "S": -274.0, "Cl": -410.0}
 
@@ -156,7 +156,7 @@ DEEPMD_INPUT: dict[str, Any] = {
 
 def training_frames() -> list[Atoms]:
     """Twelve frames of every kind."""
-    frames = ase.io.read(FRAMES, index=":")
+    frames = ase.io.read(FRAMES, index=":61")
     md = [frame for frame in frames if frame.info["kind"] == "md"]
     strained = [frame for frame in frames if frame.info["kind"] == "strain"]
     return [*frames[:3], *md[:6], *strained[:3]]

@@ -26,7 +26,7 @@ from ase.md.verlet import VelocityVerlet
 from lpsmd.models.export import export_model, load_network
 
 HERE = Path(__file__).resolve().parent
-FRAMES = HERE.parents[2] / "python" / "lpsmd" / "demo" / "dft" / "pbe.extxyz"
+FRAMES = HERE.parents[2] / "data" / "li6ps5cl_dft" / "pbe.extxyz"
 SEED, STEPS, EVERY, TIMESTEP_FS, TEMPERATURE_K = 7, 50, 5, 1.0, 900.0
 PS = 1000.0 * units.fs
 
