@@ -29,18 +29,20 @@ from lpsmd.models.evaluate import evaluate
 from lpsmd.selection.committee import Bounds, Committee, Trust, force_deviation_eV_per_A
 from lpsmd.selection.diversity import farthest_points, mean_soap
 from lpsmd.selection.drawing import even_draw
-from lpsmd.selection.judging import Deviations, Refusal, judge, refusal_of
+from lpsmd.selection.judging import CLOSEST_KNOWN, Deviations, Refusal, contact_limits_A, judge, refusal_of
 from lpsmd.selection.sampling import Cell, SampledFrame, SelectionError, cells_of, start_of, studies_of
 from lpsmd.selection.selecting import with_seed
 from lpsmd.structure import LI6PS5CL_ELEMENTS, li6ps5cl, read_structure, write_structure
 from lpsmd.study import ModelSpec, Study
 from lpsmd.study_file import load_study
+from support.dft import DFT_FOLDER, first_frames
 from support.selection import ONE_EV, STUDY, TWO_EV, bonded_model, study_folder
 
 # The first frame, then three turns of both temperatures.
 N, INVERSION, VOLUME = 7, 0.5, 0.03
 BOUNDS = ("--lower", "0.01", "--upper", "1.0")
 CELLS = ("--inversion", str(INVERSION), "--volume", str(VOLUME), "--drive", "two")
+BATCH_1 = DFT_FOLDER / "batch-1"
 
 
 def cell(*, inversion: float = 0.0, displaced_A: float = 0.0) -> Atoms:
@@ -158,6 +160,44 @@ def test_atoms_on_one_another_are_refused() -> None:
     atoms = cell()
     atoms.positions[1] = atoms.positions[0] + [0.5, 0.0, 0.0]
     assert refusal_of(atoms) is Refusal.DISTANCE
+
+
+def pair(symbols: str, distance_A: float) -> Atoms:
+    return Atoms(symbols, positions=[[0, 0, 0], [distance_A, 0, 0]], cell=[20] * 3, pbc=True)
+
+
+def test_a_contact_closer_than_known_is_refused() -> None:
+    known = [pair("ClLi", 2.4), pair("LiCl", 2.0), pair("LiCl", 2.2)]
+    limits_A = contact_limits_A(known)
+    assert refusal_of(pair("ClLi", 1.01 * CLOSEST_KNOWN * 2.0), limits_A) is None
+    assert refusal_of(pair("ClLi", 0.99 * CLOSEST_KNOWN * 2.0), limits_A) is Refusal.CONTACT
+    # No known frame has the two, or there is none.
+    assert refusal_of(pair("BrLi", 1.6), limits_A) is None
+    assert refusal_of(pair("LiCl", 1.5), contact_limits_A([])) is None
+
+
+def test_elements_that_are_never_in_contact_have_the_limit_of_van_der_waals() -> None:
+    limits_A = contact_limits_A([pair("ClCl", 6.0)])
+    assert limits_A == {("Cl", "Cl"): pytest.approx(CLOSEST_KNOWN * 2 * 1.82)}  # Alvarez
+    assert refusal_of(pair("ClCl", 3.2), limits_A) is None
+    assert refusal_of(pair("ClCl", 2.0), limits_A) is Refusal.CONTACT
+
+
+def test_cl2_is_refused_and_disorder_is_not() -> None:
+    limits_A = contact_limits_A(first_frames())
+    frames = ase.io.read(BATCH_1 / "frames.extxyz", ":")
+    found = {number: refusal for number, atoms in enumerate(frames) if (refusal := refusal_of(atoms, limits_A))}
+    assert found == dict.fromkeys((0, 18, 36), Refusal.CONTACT)
+
+
+def test_no_model_is_asked_about_a_contact_closer_than_known(tmp_path: Path) -> None:
+    frame, file = sampled(pair("LiCl", 1.5)), tmp_path / "deviations.json"
+    deviations = Deviations(Committee(models(tmp_path)), file)
+    bounds = Bounds(lower_eV_per_A=0.0, upper_eV_per_A=1.0)
+    seen = judge(frame, deviations, bounds, contact_limits_A([pair("LiCl", 2.0)]))
+    assert (seen.refusal, seen.deviation_eV_per_A, seen.trust) == (Refusal.CONTACT, None, None)
+    deviations.keep()
+    assert not json.loads(file.read_text())["deviations"]
 
 
 def test_a_frame_that_a_model_cannot_take_is_refused(tmp_path: Path) -> None:
@@ -515,6 +555,32 @@ def test_no_frame_for_training_from_a_start_of_a_test_and_the_other_way_round(dr
     assert "found part none" in result.output
     assert "a test would be drawn here" in result.output
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("made", "options"), [("folder", (*CELLS, *BOUNDS)), ("drawn", ("--uniform", *CELLS[2:4], "--drive", "one"))]
+)
+def test_contacts_closer_than_known_are_counted(
+    made: str, options: tuple[str, ...], request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    folder: Path = request.getfixturevalue(made)
+    before = ase.io.read(folder / "out" / "frames.extxyz", ":")
+    closest_A = [closest_lithium_A(atoms) for atoms in before]
+    limit_A = float(np.mean(sorted(closest_A)[:2]))
+    ase.io.write(tmp_path / "known.extxyz", pair("LiLi", limit_A / CLOSEST_KNOWN))
+    result = select(folder, *options, "--known", str(tmp_path / "known.extxyz"), n=100)
+    assert result.exit_code == 0, result.output
+    refused = [row for row in rows(folder) if row["verdict"] == "contact closer than known"]
+    assert f"{len(refused)} contact closer than known" in result.output
+    assert {(row["committee_deviation_eV_per_A"], row["picked"]) for row in refused} == {("", "")}
+    picked = {atoms.info["frame"]: atoms for atoms in ase.io.read(folder / "out" / "frames.extxyz", ":")}
+    assert all(closest_lithium_A(atoms) >= limit_A for atoms in picked.values())
+    assert {atoms.info["frame"] for atoms in before} - set(picked) == {before[np.argmin(closest_A)].info["frame"]}
+
+
+def closest_lithium_A(atoms: Atoms) -> float:
+    distances = atoms[atoms.symbols == "Li"].get_all_distances(mic=True)
+    return float(distances[distances > 0].min())
 
 
 # ----- bad input ---------------------------------------------------------------------------------------------

@@ -61,8 +61,8 @@ from lpsmd.cli._options import output_folder
     "--known",
     type=click.Path(path_type=Path, dir_okay=False),
     multiple=True,
-    help="Frames that have labels; what is picked keeps away from them, and shares no start with the other part. "
-    "May be repeated.",
+    help="Frames that have labels; what is picked keeps away from them, has no atoms much closer than they, and shares "
+    "no start with the other part. May be repeated.",
 )
 @click.option("--seed", type=click.IntRange(min=1), help="For other sites and velocities; default: the study's seeds.")
 @click.option(
@@ -95,7 +95,8 @@ def select(
     a cell of each inversion and volume (a structure file: scaled to each volume). Then every frame is judged:
 
     \b
-    1. Atoms on one another, or a PS4 unit with a P-S bond beyond 2.8 Angstrom: refused, and counted.
+    1. Atoms on one another, a PS4 unit with a P-S bond beyond 2.8 Angstrom, or two elements closer than 0.8 times their
+       closest in --known: refused, and counted.
     2. Committee deviation: largest over the atoms of the standard deviation of the force over the models of a
        functional (the larger of the functionals). Below --lower it is known, above --upper likely unphysical (trust
        levels of DP-GEN, doi:10.1016/j.cpc.2020.107206).

@@ -17,7 +17,7 @@ from lpsmd.progress import duration
 from lpsmd.selection.committee import Bounds, Committee, Trust
 from lpsmd.selection.diversity import farthest_points, mean_soap
 from lpsmd.selection.drawing import even_draw
-from lpsmd.selection.judging import Deviations, SeenFrame, judge, refusal_of
+from lpsmd.selection.judging import Deviations, SeenFrame, contact_limits_A, judge, refusal_of
 from lpsmd.selection.outcome import Picked
 from lpsmd.selection.sampling import Cell, SampledFrame, SelectionError
 from lpsmd.study import ModelSpec
@@ -66,7 +66,7 @@ class ByCommittee(Method):
     bounds
         Of the committee deviation.
     known
-        Frames to keep away from.
+        Frames to keep away from; atoms come no closer than in them, see `contact_limits_A`.
     elements
         All that occur.
 
@@ -82,6 +82,7 @@ class ByCommittee(Method):
         self._committee = Committee(models)
         self._bounds = bounds
         self._known = mean_soap(known, elements)
+        self._limits_A = contact_limits_A(known)
         self._elements = elements
         self.committee = self._committee.labels
 
@@ -98,7 +99,7 @@ class ByCommittee(Method):
     def _judged(self, frames: Sequence[SampledFrame], deviations: Deviations) -> Iterator[SeenFrame]:
         started = said = time.monotonic()
         for number, frame in enumerate(frames, 1):
-            yield judge(frame, deviations, self._bounds)
+            yield judge(frame, deviations, self._bounds, self._limits_A)
             now = time.monotonic()
             if now - said > _LINE_S or number == len(frames):
                 deviations.keep()
@@ -128,10 +129,19 @@ class ByCommittee(Method):
 
 
 class Evenly(Method):
-    """Whole frames by `even_draw`; no model is asked, so that a test holds what is easy as well."""
+    """Whole frames by `even_draw`; no model is asked, so that a test holds what is easy as well.
 
-    def __init__(self, seed: int) -> None:
+    Parameters
+    ----------
+    seed
+        Of the draw.
+    known
+        Frames that have labels; atoms come no closer than in them, see `contact_limits_A`.
+    """
+
+    def __init__(self, seed: int, known: Sequence[Atoms]) -> None:
         self._seed = seed
+        self._limits_A = contact_limits_A(known)
         self.committee = {}
 
     @property
@@ -141,7 +151,7 @@ class Evenly(Method):
 
     def judged(self, frames: Sequence[SampledFrame], folder: Path) -> list[SeenFrame]:
         """See `Method`."""
-        return [SeenFrame(frame=frame, refusal=refusal_of(frame.atoms)) for frame in frames]
+        return [SeenFrame(frame=frame, refusal=refusal_of(frame.atoms, self._limits_A)) for frame in frames]
 
     def picked(self, seen: Sequence[SeenFrame], n: int) -> list[Picked]:
         """See `Method`."""

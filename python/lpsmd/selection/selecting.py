@@ -144,11 +144,12 @@ def select_frames(
 def _method(study: Study, studies: Iterable[Study], request: Request) -> Method:
     """How frames are picked; what would fail later fails here."""
     elements = study.structure.elements
-    known = list(_read_known(request.known, elements))
-    _refuse_shared_starts(known, studies, request.part)
+    places = list(_read_known(request.known, elements))
+    _refuse_shared_starts(places, studies, request.part)
+    known = [atoms for _, atoms in places]
     if request.bounds is None:
-        return Evenly(study.seed)
-    return ByCommittee(study.models, request.bounds, [atoms for _, atoms in known], elements)
+        return Evenly(study.seed, known)
+    return ByCommittee(study.models, request.bounds, known, elements)
 
 
 def estimate(study: Study, output: Path, request: Request, *, workers: int | None = None) -> str:
