@@ -349,6 +349,34 @@ def test_mace_epochs_are_read(tmp_path):
     assert found[2].validation_energy_meV_per_atom == pytest.approx(1e3 * last["rmse_e_per_atom"])
 
 
+def mace_checkpoints(stage):
+    """What is in the checkpoints, by their number."""
+    paths = (stage.folder / "checkpoints").glob("mace_run-1_epoch-*.pt")
+    return {int(path.stem.split("-")[-1]): zipfile.ZipFile(path).read("weights").decode() for path in paths}
+
+
+def put_mace_checkpoint(stage, number, text):
+    path = mace.checkpoint(stage, epoch(number, force=1.0))
+    path.parent.mkdir(exist_ok=True)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("weights", text)
+
+
+def test_mace_goes_on_after_its_best_epoch_and_leaves_it(begun):
+    _, stage = begun("mace")
+    put_mace_checkpoint(stage, 4, "four")
+    mace.checkpoint(stage, epoch(6, force=1.0)).write_text("PK half")
+    for _ in range(2):  # killed before the next epoch has ended: that one again
+        assert mace.restart(stage)[-1] == "--restart_latest"
+        assert mace_checkpoints(stage) == {4: "four", 5: "four"}
+    put_mace_checkpoint(stage, 5, "five")
+    mace.restart(stage)
+    assert mace_checkpoints(stage) == {4: "four", 5: "five", 6: "five"}
+    mace.checkpoint(stage, epoch(7, force=1.0)).write_text("PK half")
+    assert mace.finish(stage, epoch(4, force=1.0))[-1] == "--max_num_epochs=0"
+    assert mace_checkpoints(stage) == {4: "four"}
+
+
 def test_deepmd_epochs_are_read(tmp_path):
     assert deepmd.epochs(short("deepmd", tmp_path)) == []
     put("deepmd_val_ema.log", tmp_path / "val_ema.log")
