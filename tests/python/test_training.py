@@ -483,6 +483,7 @@ with Path("val_ema.log").open("a" if first else "w") as log:
             time.sleep(60)
         log.write(f"{step} 0.0 {error}\\n")
         log.flush()
+        time.sleep(0.5 * (error % 1 == 0.25))
         for name in ("model.ckpt", "model_ema.ckpt"):
             with zipfile.ZipFile(f"{name}-{step}.pt", "w") as archive:
                 archive.writestr("weights", f"{name} of step {step}")
@@ -532,6 +533,12 @@ def test_early_stopping_ends_the_trainer(driven):
 def test_time_ends_the_trainer_with_what_it_has(driven):
     outcome = driven(9, 7, -1, 1, budget_s=0.5)
     assert (outcome.ended, outcome.epochs_run, kept(outcome)) == ("out of time", 2, "model_ema.ckpt of step 2")
+
+
+def test_time_ends_no_trainer_before_its_first_checkpoint(driven):
+    # Half a second for the first: its line is in the log, its checkpoint is not there yet.
+    outcome = driven(9.25, -1, 1, budget_s=0.1)
+    assert (outcome.ended, outcome.epochs_run, kept(outcome)) == ("out of time", 1, "model_ema.ckpt of step 1")
 
 
 def test_needless_checkpoints_are_deleted(driven):
