@@ -130,6 +130,18 @@ def test_a_test_frame_that_the_parent_has_seen_is_refused(tmp_path):
         data.read_dataset(tmp_path, "HSE06")
 
 
+@pytest.mark.parametrize("axis", [None, "z"])
+def test_labels_of_another_geometry_are_refused(tmp_path, axis):
+    members = labelled_frames("HSE06")
+    if axis is None:
+        members[0].numbers = members[0].numbers[::-1]
+    else:  # lpsmd dataset takes the same crystal in another orientation for the same; its forces have other components
+        members[0].rotate(90, axis, rotate_cell=True)
+    write_dataset(tmp_path, pbe=labelled_frames("PBE"), hse06=members)
+    with pytest.raises(TrainingError, match="found two geometries of frame early_0 in PBE and HSE06, needed the same"):
+        data.read_dataset(tmp_path, "HSE06")
+
+
 def test_shifts_of_one_composition_are_the_mean_energy(frames):
     shifts = data.energy_shifts_eV(frames, ["Li", "P", "S", "Cl"])
     assert np.ptp(list(shifts.values())) < TRAINING_ENERGY_EV
