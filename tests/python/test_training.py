@@ -69,6 +69,14 @@ def test_pbe_needs_no_hse06(tmp_path):
         data.read_dataset(tmp_path, "HSE06")
 
 
+def test_a_file_that_cannot_be_read_is_named(tmp_path):
+    write_dataset(tmp_path, pbe=labelled_frames("PBE"))
+    path = tmp_path / "pbe.extxyz"
+    path.write_text(path.read_text()[:-3000])
+    with pytest.raises(TrainingError, match=r"pbe\.extxyz: cannot be read: "):
+        data.read_dataset(tmp_path, "PBE")
+
+
 def without(key):
     def change(frames):
         del frames[3].info[key]
@@ -719,6 +727,14 @@ def test_other_elements_need_no_teacher(tmp_path):
     plan = plan_of(functional="PBE", data=tmp_path, workdir=tmp_path / "work", pretraining="chgnet")
     with pytest.raises(TrainingError, match=r"found frames of Li, P, S, Br, needed Li, P, S, Cl, .*--pretraining none"):
         pipeline.train_model(plan, watcher=Watching())
+
+
+@pytest.mark.parametrize("name", ["workdir", "output"])
+def test_a_folder_that_cannot_be_written_is_named_first(tmp_path, folder, name):
+    (tmp_path / "file").write_text("")
+    paths = {"workdir": tmp_path / "work", "output": tmp_path / "m.pt", name: tmp_path / "file" / "new" / "m.pt"}
+    with pytest.raises(TrainingError, match=r"file/new.*: cannot be written: Not a directory; take another --workdir"):
+        pipeline.train_model(plan_of(functional="PBE", data=folder, **paths), watcher=Watching())
 
 
 def test_a_folder_that_is_no_environment_is_named(tmp_path, folder):

@@ -106,7 +106,11 @@ def _read(path: Path) -> list[Atoms]:
         raise TrainingError(
             f"{path}: no such file, needed the {path.stem.upper()} labels there; `lpsmd dataset import` makes it"
         )
-    frames = [_frame(source, f"{path}: frame {number}") for number, source in enumerate(read(path, ":"))]
+    try:
+        sources = read(path, ":", format="extxyz")
+    except Exception as error:  # ASE's readers raise anything
+        raise TrainingError(f"{path}: cannot be read: {error}; `lpsmd dataset show` checks a data set") from error
+    frames = [_frame(source, f"{path}: frame {number}") for number, source in enumerate(sources)]
     counts = Counter(str(atoms.info["part"]) for atoms in frames)
     empty = [part for part in PARTS if not counts[part]]
     if empty:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -57,6 +58,8 @@ def train_model(plan: TrainingPlan, *, watcher: Watcher) -> dict[str, Any]:
     workdir = plan.workdir.resolve()
     dataset = read_dataset(plan.data, plan.functional)
     _check_pretraining(plan, dataset)
+    for folder in (workdir, plan.output.resolve().parent):
+        _require_writable(folder)
     tools = _tools(plan, workdir)
     teacher = _teacher(plan, dataset, workdir, watcher)
     log = _TrainingLog(plan.output.with_suffix(".training.csv"), watcher)
@@ -86,7 +89,6 @@ class _TrainingLog:
     def __init__(self, path: Path, watcher: Watcher) -> None:
         self._path, self._watcher = path, watcher
         self._courses: dict[str, Course] = {}
-        path.parent.mkdir(parents=True, exist_ok=True)
         self.says, self.epoch, self.ended = watcher.says, watcher.epoch, watcher.ended
 
     def course(self, course: Course) -> None:
@@ -94,6 +96,18 @@ class _TrainingLog:
         self._courses[course.stage] = course
         write_csv(self._path, list(self._courses.values()))
         self._watcher.course(course)
+
+
+def _require_writable(folder: Path) -> None:
+    """Before hours of training, and not after them."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise TrainingError(
+            f"{folder}: cannot be written: {error.strerror}; take another --workdir or --output"
+        ) from error
 
 
 def _check_pretraining(plan: TrainingPlan, dataset: Dataset) -> None:
