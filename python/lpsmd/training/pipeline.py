@@ -270,14 +270,16 @@ def _minus(first: Sequence[Any], second: Sequence[Any]) -> list[Any]:
 def _predict(plan: TrainingPlan, outcome: Outcome, frames: Sequence[Atoms], *, tools: Tools) -> EnergiesAndForces:
     """Predictions of a finished stage, by the trainer package's own calculator."""
     folder = outcome.weights.parent
-    write_extxyz(folder / "test.extxyz", frames)
-    predictions = folder / "test.npz"
-    _in_environment(
-        ["-m", "lpsmd.training.predict", plan.architecture, outcome.weights, folder / "test.extxyz", "-o", predictions],
-        log_file=folder / "predict.log",
-        tools=tools,
-    )
-    return read_predictions(predictions, frames)
+    # A folder of its own: the trainings of two functionals may judge one stage at the same time.
+    with tempfile.TemporaryDirectory(dir=folder, prefix="judged-") as own:
+        geometries, predictions = Path(own) / "test.extxyz", Path(own) / "test.npz"
+        write_extxyz(geometries, frames)
+        _in_environment(
+            ["-m", "lpsmd.training.predict", plan.architecture, outcome.weights, geometries, "-o", predictions],
+            log_file=folder / "predict.log",
+            tools=tools,
+        )
+        return read_predictions(predictions, frames)
 
 
 def _export(plan: TrainingPlan, dataset: Dataset, outcome: Outcome, record: Mapping[str, Any], *, tools: Tools) -> None:
