@@ -100,6 +100,14 @@ def all_in_training(frames):
         atoms.info["part"] = "train"
 
 
+def of_hse06(frames):
+    frames[3].info["level"] = "HSE06"
+
+
+def with_no_number(frames):
+    frames[3].calc.results["forces"][0, 0] = np.nan
+
+
 def repeated(frames):
     frames.append(frames[0].copy())
     frames[-1].calc = frames[0].calc
@@ -119,6 +127,8 @@ def repeated(frames):
             all_in_training,
             r"found 9 train, 0 validation, 0 test frames, needed at least one of each; `lpsmd datas",
         ),
+        (of_hse06, r"frame 3 \(md900_chgnet_pbe_010\): found labels of HSE06, needed those of PBE"),
+        (with_no_number, r"frame 3 \(md900_chgnet_pbe_010\): found an energy or force that is no finite number"),
         (repeated, r"found the frame early_0 2 times, needed a name for each frame"),
     ],
 )

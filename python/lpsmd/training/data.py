@@ -111,6 +111,7 @@ def _read(path: Path) -> list[Atoms]:
     except Exception as error:  # ASE's readers raise anything
         raise TrainingError(f"{path}: cannot be read: {error}; `lpsmd dataset show` checks a data set") from error
     frames = [_frame(source, f"{path}: frame {number}") for number, source in enumerate(sources)]
+    _require_labels_of(path, frames)
     counts = Counter(str(atoms.info["part"]) for atoms in frames)
     empty = [part for part in PARTS if not counts[part]]
     if empty:
@@ -123,6 +124,22 @@ def _read(path: Path) -> list[Atoms]:
     if twice:
         raise TrainingError(f"{path}: found the frame {twice[0]} {names[twice[0]]} times, needed a name for each frame")
     return sorted(frames, key=lambda atoms: str(atoms.info["frame"]))
+
+
+def _require_labels_of(path: Path, frames: Sequence[Atoms]) -> None:
+    """Else a passport would name another functional than the model was trained on."""
+    for number, atoms in enumerate(frames):
+        level = str(atoms.info.get("level", path.stem))
+        if level.lower() != path.stem.lower():
+            raise TrainingError(
+                f"{path}: frame {number} ({atoms.info['frame']}): found labels of {level}, needed those of "
+                f"{path.stem.upper()}; put each functional into the file of its name"
+            )
+        if not (math.isfinite(atoms.info[ENERGY_KEY]) and np.isfinite(atoms.arrays[FORCES_KEY]).all()):
+            raise TrainingError(
+                f"{path}: frame {number} ({atoms.info['frame']}): found an energy or force that is no finite number; "
+                f"`lpsmd dataset import` checks labelled frames"
+            )
 
 
 def _frame(source: Atoms, place: str) -> Atoms:
