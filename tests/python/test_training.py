@@ -18,7 +18,7 @@ import pytest
 from click.testing import CliRunner
 
 from lpsmd.cli.train import train
-from lpsmd.training import data, environments, history, pipeline, pretraining, record, stages, watching
+from lpsmd.training import data, environments, history, mace_finetune, pipeline, pretraining, record, stages, watching
 from lpsmd.training.data import TrainingError
 from lpsmd.training.history import Course
 from lpsmd.training.plan import TrainingPlan
@@ -683,6 +683,17 @@ def test_a_foundation_model_brings_its_network(tmp_path):
         plan_of(architecture="mace", foundation=model, size="large")
     with pytest.raises(TrainingError, match="pretraining: found chgnet with a foundation model"):
         plan_of(architecture="mace", foundation=model, pretraining="chgnet")
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_foundation_file_that_is_no_model_of_mace_is_named(tmp_path, whole):
+    import torch
+
+    path = tmp_path / "checkpoint.model"
+    torch.save({"model": {}}, path)
+    path.write_bytes(path.read_bytes()[: None if whole else 300])
+    with pytest.raises(TrainingError, match=r"checkpoint\.model: no model of MACE can be read there: .*; take its"):
+        mace_finetune.read_network(path)
 
 
 def test_stages_are_those_of_the_functional():
