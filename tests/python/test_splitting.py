@@ -373,3 +373,13 @@ def test_the_first_frames_in_numbers(tmp_path: Path) -> None:
     assert {region.value: region.frames for region in summary.regions if region.key == "kind"} == {
         "hop": 13, "md": 21, "rattle": 14, "strain": 13
     }  # fmt: skip
+def test_regions_of_any_words_are_shown(tmp_path: Path) -> None:
+    found = many(4)
+    for n, (atoms, temperature) in enumerate(zip(found, ["300 K", 600, 1200.0, 300, True], strict=False)):
+        atoms.info |= {"temperature_K": temperature, "kind": "md" if n else 1, "inversion": "none"}
+    regions = summarize(folder(tmp_path / "data", found)).regions
+    values = [region.value for region in regions if region.key == "temperature_K"]
+    assert values == ["1", "300", "600", "900", "1200", "300 K"]
+    assert [region.value for region in regions if region.key == "kind"] == ["1", "md"]
+
+
