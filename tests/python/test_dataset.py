@@ -77,6 +77,18 @@ def test_the_sets_of_the_project_are_good(tmp_path: Path) -> None:
 
 
 def test_other_formats_of_ase_are_read(tmp_path: Path) -> None:
+def test_keys_that_extended_xyz_cannot_keep_are_left_out(tmp_path: Path) -> None:
+    """ASE writes them, and then reads no energy, or no file at all."""
+    found = frames()
+    for atoms in found:
+        atoms.info = {"comment": "", "note": "two\nlines", "blank": " ", "words": "of one line", **atoms.info}
+    ase.io.write(tmp_path / "in.traj", found)
+    import_dataset([tmp_path / "in.traj"], tmp_path / "set.extxyz")
+    again = ase.io.read(tmp_path / "set.extxyz", ":")
+    assert [list(atoms.info) for atoms in again] == [["frame", "words", "trajectory", "source"]] * NUMBER
+    assert again[0].get_potential_energy() == pytest.approx(ENERGY_EV)
+
+
     path = tmp_path / "run.traj"
     ase.io.write(path, frames())
     assert import_dataset([path], tmp_path / "set.extxyz").written == NUMBER

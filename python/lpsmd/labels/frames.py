@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import ase.io
-import numpy as np
 from ase import Atoms
 
 from lpsmd.dataset.checks import geometry_fault
+from lpsmd.dataset.keys import is_plain
 from lpsmd.labels.errors import LabelError
 from lpsmd.labels.pw import geometry_cards
 from lpsmd.labels.recipe import Recipe
@@ -87,15 +87,15 @@ def _frame(atoms: Atoms, *, recipe_sha256: str) -> Frame:
     bare = Atoms(atoms.get_chemical_symbols(), positions=atoms.positions, cell=atoms.cell, pbc=True)
     geometry = geometry_cards(bare.get_chemical_symbols(), bare.positions, bare.cell.array)
     identity = hashlib.sha256(f"{recipe_sha256}\n{geometry}".encode()).hexdigest()[:16]
-    name = str(atoms.info.get("frame", identity))
-    bare.info = {**_origin(atoms.info), "frame": name}
+    origin = _origin(atoms.info)
+    name = str(origin.get("frame", identity))
+    bare.info = {**origin, "frame": name}
     return Frame(id=identity, name=name, geometry=geometry, atoms=bare)
 
 
 def _origin(info: dict[str, Any]) -> dict[str, Any]:
     """The keys that say where a frame comes from: plain values that are not labels."""
-    plain = (str, bool, int, float, np.bool_, np.integer, np.floating)
-    return {key: value for key, value in info.items() if isinstance(value, plain) and not _OF_LABELS.search(key)}
+    return {key: value for key, value in info.items() if is_plain(value) and not _OF_LABELS.search(key)}
 
 
 def _refuse_equal_names(file: Path, frames: Sequence[Frame]) -> None:
