@@ -32,7 +32,6 @@ PREFIXES = ("REF_", "ref_", "DFT_", "dft_")
 
 #: Numbers of two sources, or of two copies, that are the same (eV, eV/Angstrom): extended XYZ rounds to 1e-8.
 SAME_LABEL = 1e-6
-_PLAIN = (str, bool, int, float, np.bool_, np.integer, np.floating)
 _OF_OTHER_LABELS = ("energy", "forces", "stress", "virial", "virials", "stress_pulay")
 
 
