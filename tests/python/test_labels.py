@@ -20,6 +20,7 @@ from ase import Atoms
 import tolerances
 from lpsmd.ensemble.locks import hold
 from lpsmd.labels import LabelError, read_recipe
+from lpsmd.labels.collection import LabelFolder
 from lpsmd.labels.frames import read_frames
 from support.dft import first_frames
 from support.labels import (
@@ -532,3 +533,19 @@ def test_a_pw_that_says_nothing_is_a_failed_frame(tmp_path: Path) -> None:
     ase.io.write(frames, displaced(0.0, "centre"))
     outcome = label(frames, tmp_path / "out", pw="/bin/false")
     assert outcome.failed["centre"].reason == "2 tries: pw.x ended with exit code 1; its last words: none"
+
+
+def test_sets_that_take_long_are_not_written_after_each_frame(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 500 frames they take seconds, and the time goes as their number."""
+    calls = []
+    collect = LabelFolder.collect
+
+    def slow(folder: LabelFolder) -> None:
+        calls.append(folder)
+        time.sleep(0.3)
+        collect(folder)
+
+    monkeypatch.setattr(LabelFolder, "collect", slow)
+    assert len(label(frames_file(tmp_path), tmp_path / "out", pw="/bin/false").failed) == 3
+    assert 2 <= len(calls) < 5  # before and after, and not once for each
+    assert '"failed": "PBE: 2 tries' in (tmp_path / "out" / "labels.json").read_text()

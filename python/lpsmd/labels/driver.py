@@ -26,6 +26,8 @@ from lpsmd.progress import duration
 _log = logging.getLogger(__name__)
 #: For one run of pw.x: 30 times what HSE06 of a frame with the shipped recipe took on a busy core.
 TIMEOUT_MIN = 60.0
+#: Of its time at most this fraction goes into writing the sets: each time every frame of the folder is read.
+_COLLECTING = 0.1
 _FASTER = "install OpenBLAS (Debian: apt install libopenblas0-openmp)"
 
 
@@ -132,6 +134,7 @@ class _Driver:
         self.outcome = Outcome()
         self.stop = threading.Event()
         self.started = time.monotonic()
+        self.collect_after = self.started
         self.open: list[LabelTask] = []
         self.done = 0
         for task in tasks:
@@ -148,18 +151,28 @@ class _Driver:
             "%d frames to label, %d labelled before, %d failed before",
             len(self.open), len(self.outcome.labelled), len(self.outcome.failed),
         )  # fmt: skip
-        self.folder.collect()
+        self._collect()
         with ThreadPoolExecutor(max_workers=workers, thread_name_prefix="label") as pool:
             futures = {pool.submit(label_frame, task, stop=self.stop): task for task in self.open}
             try:
                 for future in as_completed(futures):
                     self._ended(futures[future], future)
-                    self.folder.collect()
+                    self._collect()
             except BaseException:
                 self.stop.set()
                 pool.shutdown(cancel_futures=True)
                 raise
+        if self.open:
+            self.folder.collect()
         return self.outcome
+
+    def _collect(self) -> None:
+        """Write the sets, if that is due; what a stopped call leaves out is in those of the next."""
+        start = time.monotonic()
+        if start >= self.collect_after:
+            self.folder.collect()
+            end = time.monotonic()
+            self.collect_after = end + (end - start) / _COLLECTING
 
     def _ended(self, task: LabelTask, future: Future[LabelFailure | None]) -> None:
         self.done += 1
