@@ -503,6 +503,7 @@ def test_a_file_that_is_none(tmp_path: Path) -> None:
     (tmp_path / "frames.extxyz").write_text("no frames\n")
     with pytest.raises(LabelError, match=r"frames.extxyz: cannot be read"):
         label(tmp_path / "frames.extxyz", tmp_path / "out", pw="/bin/false")
+    assert not (tmp_path / "out").exists()  # else it were a folder of this recipe
 
 
 def test_a_pw_that_is_not_there_is_told_with_its_package(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lpsmd.ensemble.locks import Held
-from lpsmd.labels.collection import LabelFolder
+from lpsmd.labels.collection import LabelFolder, recipe_sha256
 from lpsmd.labels.errors import LabelError
 from lpsmd.labels.frames import read_frames
 from lpsmd.labels.labelling import Killed, LabelTask, label_frame
@@ -91,7 +91,10 @@ def label_frames(
     if _has_slow_blas(program):
         _log.warning("warning: %s uses the reference BLAS and needs 3 times as long; %s", program, _FASTER)
     folder = LabelFolder(output)
-    frames = read_frames(file, recipe, recipe_sha256=folder.claim(recipe, data_file=find_data_file(potentials)))
+    data_file = find_data_file(potentials)
+    # Before the folder is claimed: it is for no recipe yet if there is nothing to label.
+    frames = read_frames(file, recipe, recipe_sha256=recipe_sha256(recipe, data_file=data_file))
+    folder.claim(recipe, data_file=data_file)
     folder.add(frames)
     tasks = [
         LabelTask(
