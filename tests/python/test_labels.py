@@ -490,6 +490,13 @@ def test_one_name_for_two_geometries_is_refused(tmp_path: Path) -> None:
         label(frames, tmp_path / "out", pw="/bin/false")
 
 
+def test_a_second_name_of_one_geometry_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    ase.io.write(tmp_path / "in.extxyz", [displaced(0.0, "one"), displaced(0.0, "two")])
+    found = read_frames(tmp_path / "in.extxyz", read_recipe(RECIPE), recipe_sha256="")
+    assert [frame.name for frame in found] == ["one"]
+    assert "frame=two has the geometry of frame=one" in caplog.text
+
+
 def test_a_name_that_the_folder_has_for_another_geometry_is_refused(tmp_path: Path) -> None:
     frames = tmp_path / "frames.extxyz"
     ase.io.write(frames, displaced(0.0, "same"))

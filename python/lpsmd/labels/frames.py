@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from lpsmd.dataset.keys import is_plain
 from lpsmd.labels.errors import LabelError
 from lpsmd.labels.pw import geometry_cards
 from lpsmd.labels.recipe import Recipe
+
+_log = logging.getLogger(__name__)
 
 #: Names of what belongs to labels; those of an earlier label must not pass for new ones.
 _OF_LABELS = re.compile(r"energy|energies|force|stress|virial|gap|dipole|magmom|^(level|recipe|label)$")
@@ -63,7 +66,12 @@ def read_frames(file: Path, recipe: Recipe, *, recipe_sha256: str) -> list[Frame
     frames: dict[str, Frame] = {}
     for atoms in found:
         frame = _frame(atoms, recipe_sha256=recipe_sha256)
-        frames.setdefault(frame.id, frame)
+        first = frames.setdefault(frame.id, frame)
+        if first.name != frame.name:
+            _log.warning(
+                "warning: %s: frame=%s has the geometry of frame=%s and gets no label of its own",
+                file, frame.name, first.name,
+            )  # fmt: skip
     _refuse_equal_names(file, list(frames.values()))
     return list(frames.values())
 
