@@ -19,6 +19,7 @@ from lpsmd.cli import main
 from lpsmd.dataset import DatasetError, import_dataset
 from lpsmd.dataset.checks import LabelledFrame, Tolerances, unit_fault
 from lpsmd.dataset.distances import is_same_geometry, repeated_geometries
+from lpsmd.dataset.folder import alone_with
 from support.dft import DFT_FOLDER, FIRST, first_frames
 
 ENERGY_EV, NUMBER = -8130.0, 5
@@ -74,6 +75,18 @@ def test_the_sets_of_the_project_are_good(tmp_path: Path) -> None:
     for name in ("pbe", "hse06"):
         done = import_dataset([DFT_FOLDER / f"{name}.extxyz"], tmp_path / f"{name}.extxyz")
         assert done.written >= FIRST[name.upper()]
+
+
+def test_keys_that_extended_xyz_cannot_keep_are_left_out(tmp_path: Path) -> None:
+    """ASE writes them, and then reads no energy, or no file at all."""
+    found = frames()
+    for atoms in found:
+        atoms.info = {"comment": "", "note": "two\nlines", "blank": " ", "words": "of one line", **atoms.info}
+    ase.io.write(tmp_path / "in.traj", found)
+    import_dataset([tmp_path / "in.traj"], tmp_path / "set.extxyz")
+    again = ase.io.read(tmp_path / "set.extxyz", ":")
+    assert [list(atoms.info) for atoms in again] == [["frame", "words", "trajectory", "source"]] * NUMBER
+    assert again[0].get_potential_energy() == pytest.approx(ENERGY_EV)
 
 
 def test_other_formats_of_ase_are_read(tmp_path: Path) -> None:
@@ -523,6 +536,20 @@ def test_a_set_grows_and_keeps_what_it_has(tmp_path: Path) -> None:
     again = import_dataset([first, second], output, append=True)
     assert (again.kept, again.known, again.written) == (2 * NUMBER, 2 * NUMBER, 0)
     assert len(ase.io.read(output, ":")) == 2 * NUMBER
+
+
+def test_the_folder_of_a_set_is_made(tmp_path: Path) -> None:
+    import_dataset(_folders(tmp_path, "run1"), tmp_path / "new" / "data" / "set.extxyz")
+    assert [path.name for path in (tmp_path / "new" / "data").iterdir()] == ["set.extxyz"]
+
+
+def test_two_calls_at_once_do_not_lose_what_the_other_adds(tmp_path: Path) -> None:
+    first, second = _folders(tmp_path, "run1", "run2")
+    output = tmp_path / "set.extxyz"
+    import_dataset([first], output)
+    with alone_with(tmp_path), pytest.raises(DatasetError, match=r"another call writes its sets \(.*held by process"):
+        import_dataset([second], output, append=True)
+    assert import_dataset([second], output, append=True).written == NUMBER
 
 
 def test_another_label_of_a_frame_that_is_there_is_refused(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from ase import Atoms
 import tolerances
 from lpsmd.ensemble.locks import hold
 from lpsmd.labels import LabelError, read_recipe
+from lpsmd.labels.collection import LabelFolder
 from lpsmd.labels.frames import read_frames
 from support.dft import first_frames
 from support.labels import (
@@ -489,6 +490,13 @@ def test_one_name_for_two_geometries_is_refused(tmp_path: Path) -> None:
         label(frames, tmp_path / "out", pw="/bin/false")
 
 
+def test_a_second_name_of_one_geometry_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    ase.io.write(tmp_path / "in.extxyz", [displaced(0.0, "one"), displaced(0.0, "two")])
+    found = read_frames(tmp_path / "in.extxyz", read_recipe(RECIPE), recipe_sha256="")
+    assert [frame.name for frame in found] == ["one"]
+    assert "frame=two has the geometry of frame=one" in caplog.text
+
+
 def test_a_name_that_the_folder_has_for_another_geometry_is_refused(tmp_path: Path) -> None:
     frames = tmp_path / "frames.extxyz"
     ase.io.write(frames, displaced(0.0, "same"))
@@ -502,6 +510,7 @@ def test_a_file_that_is_none(tmp_path: Path) -> None:
     (tmp_path / "frames.extxyz").write_text("no frames\n")
     with pytest.raises(LabelError, match=r"frames.extxyz: cannot be read"):
         label(tmp_path / "frames.extxyz", tmp_path / "out", pw="/bin/false")
+    assert not (tmp_path / "out").exists()  # else it were a folder of this recipe
 
 
 def test_a_pw_that_is_not_there_is_told_with_its_package(tmp_path: Path) -> None:
@@ -532,3 +541,19 @@ def test_a_pw_that_says_nothing_is_a_failed_frame(tmp_path: Path) -> None:
     ase.io.write(frames, displaced(0.0, "centre"))
     outcome = label(frames, tmp_path / "out", pw="/bin/false")
     assert outcome.failed["centre"].reason == "2 tries: pw.x ended with exit code 1; its last words: none"
+
+
+def test_sets_that_take_long_are_not_written_after_each_frame(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 500 frames they take seconds, and the time goes as their number."""
+    calls = []
+    collect = LabelFolder.collect
+
+    def slow(folder: LabelFolder) -> None:
+        calls.append(folder)
+        time.sleep(0.3)
+        collect(folder)
+
+    monkeypatch.setattr(LabelFolder, "collect", slow)
+    assert len(label(frames_file(tmp_path), tmp_path / "out", pw="/bin/false").failed) == 3
+    assert 2 <= len(calls) < 5  # before and after, and not once for each
+    assert '"failed": "PBE: 2 tries' in (tmp_path / "out" / "labels.json").read_text()

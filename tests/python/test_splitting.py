@@ -18,6 +18,7 @@ from click.testing import CliRunner
 from lpsmd.cli import main
 from lpsmd.dataset import DatasetError, SplitError, split_dataset, split_frames, summarize
 from lpsmd.dataset.distances import nearest_frames
+from lpsmd.dataset.folder import alone_with
 from lpsmd.dataset.keys import groups_of
 from lpsmd.dataset.splitting import CLOSEST_RMS_A
 from support.dft import FIRST, first_frames
@@ -226,6 +227,22 @@ def test_one_name_for_two_geometries_is_refused(tmp_path: Path) -> None:
         split_dataset(path)
 
 
+def test_two_names_for_one_geometry_are_refused(tmp_path: Path) -> None:
+    """As two functionals have that were imported from two folders: one would be tested on what the other learned."""
+    path = folder(tmp_path / "data", many())
+    other = ase.io.read(path / "hse06.extxyz", ":")
+    other[4].info["frame"] = "hse06/OUTCAR_4"
+    ase.io.write(path / "hse06.extxyz", other, format="extxyz")
+    with pytest.raises(SplitError, match=r"hse06/OUTCAR_4 and a-s1-1 are one geometry; needed one name for it"):
+        split_dataset(path, closest_rms_A=0.0)
+
+
+def test_a_split_waits_for_no_other_call(tmp_path: Path) -> None:
+    path = folder(tmp_path / "data", many())
+    with alone_with(path), pytest.raises(DatasetError, match=r"data: another call writes its sets"):
+        split_dataset(path / "pbe.extxyz")
+
+
 def test_frames_without_a_name_of_their_own_are_refused(tmp_path: Path) -> None:
     found = many()
     found[5].info["frame"] = found[2].info["frame"]
@@ -356,6 +373,16 @@ def test_show_tells_what_is_there(tmp_path: Path) -> None:
     assert [entry["energy_mean_eV_per_atom"] for entry in told["sets"]] == pytest.approx([-5.0 / 12, -6.0 / 12])
     alone = CliRunner().invoke(main, ["dataset", "show", str(path / "hse06.extxyz")])
     assert "5" in alone.stdout.splitlines()[2].split()
+
+
+def test_regions_of_any_words_are_shown(tmp_path: Path) -> None:
+    found = many(4)
+    for n, (atoms, temperature) in enumerate(zip(found, ["300 K", 600, 1200.0, 300, True], strict=False)):
+        atoms.info |= {"temperature_K": temperature, "kind": "md" if n else 1, "inversion": "none"}
+    regions = summarize(folder(tmp_path / "data", found)).regions
+    values = [region.value for region in regions if region.key == "temperature_K"]
+    assert values == ["1", "300", "600", "900", "1200", "300 K"]
+    assert [region.value for region in regions if region.key == "kind"] == ["1", "md"]
 
 
 def test_the_first_frames_in_numbers(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,9 @@ from lpsmd.dataset.distances import is_same_geometry
 from lpsmd.dataset.errors import DatasetError
 from lpsmd.dataset.keys import FRAME, PART
 from lpsmd.ensemble.files import write_atomically
+from lpsmd.ensemble.locks import Held, hold
+
+_LOCK = ".dataset.lock"
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,24 @@ def read_dataset(path: Path) -> Dataset:
     dataset = Dataset(path, dict(sorted(sets.items(), key=lambda entry: -len(entry[1]))))
     _check_geometries(dataset)
     return dataset
+
+
+@contextmanager
+def alone_with(folder: Path) -> Iterator[None]:
+    """Alone with the sets of a folder: what another call adds between reading and writing would be lost.
+
+    Raises
+    ------
+    DatasetError
+        If another call writes there.
+    """
+    try:
+        with hold(folder / _LOCK):
+            yield
+    except Held as held:
+        raise DatasetError(
+            f"{folder}: another call writes its sets ({held}); run the same command again when that has ended"
+        ) from held
 
 
 def write_parts(dataset: Dataset, parts: Mapping[str, str]) -> None:

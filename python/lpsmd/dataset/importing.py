@@ -15,6 +15,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from lpsmd.dataset.checks import LabelledFrame, Tolerances, label_faults, other_zeros, unit_fault
 from lpsmd.dataset.distances import is_same_geometry, repeated_geometries
 from lpsmd.dataset.errors import DatasetError
+from lpsmd.dataset.folder import alone_with
 from lpsmd.dataset.reading import SAME_LABEL, Reading, Refused, read_labelled
 from lpsmd.ensemble.files import write_atomically
 
@@ -79,24 +80,28 @@ def import_dataset(
     Raises
     ------
     DatasetError
-        Naming each bad frame, or that no frame is left.
+        Naming each bad frame, or that no frame is left; if another call writes in that folder.
     """
     allowed = tolerances or Tolerances()
-    kept = _present(output, append=append)
     reading = Reading(units=units or "eV/Angstrom", source=labels, level=level, recipe=recipe, independent=independent)
-    readable, refused = _read(files, reading, allowed, units=units)
-    new, known = _without_known(readable, kept)
-    _refuse_mixtures([*kept, *new], level=level, recipe=recipe, mixed_recipes=mixed_recipes)
-    good, bad = _judged(new, kept, allowed)
-    refused = sorted([*refused, *bad], key=lambda entry: (entry.file, entry.number))
-    if refused and not skip_bad:
-        raise DatasetError("\n  ".join([_headline(refused), *map(str, refused)]))
-    if not good and not known:
-        raise DatasetError("\n  ".join([f"found no good frame in {', '.join(map(str, files))}", *map(str, refused)]))
-    if good:
-        # What is there stays as it is, to the last digit.
-        present = output.read_text(encoding="utf-8").rstrip("\n") + "\n" if kept else ""
-        write_atomically(output, present + _extxyz(good))
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with alone_with(output.parent):
+        kept = _present(output, append=append)
+        readable, refused = _read(files, reading, allowed, units=units)
+        new, known = _without_known(readable, kept)
+        _refuse_mixtures([*kept, *new], level=level, recipe=recipe, mixed_recipes=mixed_recipes)
+        good, bad = _judged(new, kept, allowed)
+        refused = sorted([*refused, *bad], key=lambda entry: (entry.file, entry.number))
+        if refused and not skip_bad:
+            raise DatasetError("\n  ".join([_headline(refused), *map(str, refused)]))
+        if not good and not known:
+            raise DatasetError(
+                "\n  ".join([f"found no good frame in {', '.join(map(str, files))}", *map(str, refused)])
+            )
+        if good:
+            # What is there stays as it is, to the last digit.
+            present = output.read_text(encoding="utf-8").rstrip("\n") + "\n" if kept else ""
+            write_atomically(output, present + _extxyz(good))
     return Imported(
         written=len(good),
         left_out=_frames(refused),

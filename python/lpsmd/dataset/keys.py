@@ -23,6 +23,13 @@ PART = "part"
 PARTS = ("train", "validation", "test")
 
 
+def is_plain(value: Any) -> bool:
+    """Whether extended XYZ keeps a value: a number or a line of words. After nothing ASE loses the key behind it."""
+    if isinstance(value, str):
+        return bool(value.strip()) and len(value.splitlines()) == 1
+    return isinstance(value, (bool, int, float, np.bool_, np.integer, np.floating))
+
+
 def is_dynamics(info: Mapping[str, Any]) -> bool:
     """Whether it is a frame of dynamics, which has neighbours in time.
 

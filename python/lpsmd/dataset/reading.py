@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from lpsmd.dataset.checks import LabelledFrame, geometry_fault
 from lpsmd.dataset.errors import DatasetError
-from lpsmd.dataset.keys import FRAME, START, TRAJECTORY, is_dynamics
+from lpsmd.dataset.keys import FRAME, START, TRAJECTORY, is_dynamics, is_plain
 
 #: Energy in eV and force in eV/Angstrom of one unit of the file; positions are in Angstrom in any case.
 UNITS: Mapping[str, tuple[float, float]] = {
@@ -32,7 +32,6 @@ PREFIXES = ("REF_", "ref_", "DFT_", "dft_")
 
 #: Numbers of two sources, or of two copies, that are the same (eV, eV/Angstrom): extended XYZ rounds to 1e-8.
 SAME_LABEL = 1e-6
-_PLAIN = (str, bool, int, float, np.bool_, np.integer, np.floating)
 _OF_OTHER_LABELS = ("energy", "forces", "stress", "virial", "virials", "stress_pulay")
 
 
@@ -182,11 +181,7 @@ def _bare(atoms: Atoms, file: Path, number: int, reading: Reading) -> Atoms:
     bare = Atoms(atoms.get_chemical_symbols(), positions=atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
     origin = file.resolve()
     folder_and_stem = f"{origin.parent.name}/{origin.stem}"
-    info = {
-        key: value
-        for key, value in atoms.info.items()
-        if isinstance(value, _PLAIN) and not key.endswith(_OF_OTHER_LABELS)
-    }
+    info = {key: value for key, value in atoms.info.items() if is_plain(value) and not key.endswith(_OF_OTHER_LABELS)}
     name = str(info.pop(FRAME, f"{folder_and_stem}_{number}"))
     bare.info = {FRAME: name, **info}
     if START not in info and TRAJECTORY not in info and is_dynamics(bare.info):

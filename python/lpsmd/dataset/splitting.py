@@ -9,9 +9,9 @@ from pathlib import Path
 
 from ase import Atoms
 
-from lpsmd.dataset.distances import nearest_frames
+from lpsmd.dataset.distances import nearest_frames, repeated_geometries
 from lpsmd.dataset.errors import SplitError
-from lpsmd.dataset.folder import Dataset, read_dataset, write_parts
+from lpsmd.dataset.folder import Dataset, alone_with, read_dataset, write_parts
 from lpsmd.dataset.keys import FRAME, KIND, PART, PARTS, START, TRAJECTORY, groups_of, is_dynamics
 
 #: Least rms displacement (Angstrom) of a test frame of dynamics from a training frame of dynamics. Measured on 52
@@ -119,16 +119,18 @@ def split_dataset(
     Raises
     ------
     DatasetError
-        If the sets are not fit, the split is refused, or a test frame is nearly one of training. Nothing is written
-        then.
+        If the sets are not fit, the split is refused, one geometry has two names, a test frame is nearly one of
+        training, or another call writes there. Nothing is written then.
     """
-    dataset = read_dataset(path)
-    everything = [atoms for frames in dataset.sets.values() for atoms in frames]
-    parts = split_frames(everything, validation=validation, test=test, seed=seed, redraw=redraw)
-    by_name = {str(atoms.info[FRAME]): part for atoms, part in zip(everything, parts, strict=True)}
-    frames = dataset.frames()
-    _refuse_leaks(frames, by_name, closest_rms_A)
-    write_parts(dataset, by_name)
+    with alone_with(path if path.is_dir() else path.parent):
+        dataset = read_dataset(path)
+        everything = [atoms for frames in dataset.sets.values() for atoms in frames]
+        parts = split_frames(everything, validation=validation, test=test, seed=seed, redraw=redraw)
+        by_name = {str(atoms.info[FRAME]): part for atoms, part in zip(everything, parts, strict=True)}
+        frames = dataset.frames()
+        _refuse_two_names(frames)
+        _refuse_leaks(frames, by_name, closest_rms_A)
+        write_parts(dataset, by_name)
     return Split(
         dataset=read_dataset(path),
         parts=by_name,
@@ -151,6 +153,16 @@ def nearest_to_training(frames: Mapping[str, Atoms], parts: Mapping[str, str]) -
         if entry.kind not in closest or entry.rms_A < closest[entry.kind].rms_A:
             closest[entry.kind] = entry
     return tuple(closest[kind] for kind in sorted(closest))
+
+
+def _refuse_two_names(frames: Mapping[str, Atoms]) -> None:
+    """By their names the labels of two functionals go to one part: else one is tested on what the other has learned."""
+    names = list(frames)
+    for index, earlier in repeated_geometries(list(frames.values())).items():
+        raise SplitError(
+            f"{names[earlier]} and {names[index]} are one geometry; needed one name for it in all sets: write the same "
+            f"key {FRAME} into both; nothing was written"
+        )
 
 
 def _refuse_leaks(frames: Mapping[str, Atoms], parts: Mapping[str, str], closest_rms_A: float) -> None:

@@ -164,14 +164,33 @@ def _regions(frames: Sequence[Atoms], key: str, as_text: Callable[[Any], str]) -
     having = [atoms for atoms in frames if key in atoms.info]
     if not having:
         return []
-    values = sorted({atoms.info[key] for atoms in having})
-    groups = {text: [a for a in having if as_text(a.info[key]) == text] for text in map(as_text, values)}
+    texts = [_text(atoms.info[key], as_text) for atoms in having]
+    groups = {
+        text: [atoms for atoms, of in zip(having, texts, strict=True) if of == text]
+        for text in sorted(set(texts), key=_by_number)
+    }
     groups["-"] = [atoms for atoms in frames if key not in atoms.info]
     return [
         Region(key=key, value=text, frames=len(members), by_part=_by_part(members))
         for text, members in groups.items()
         if members
     ]
+
+
+def _text(value: Any, as_text: Callable[[Any], str]) -> str:
+    """Keys of other people's frames may be anything: "300 K"."""
+    try:
+        return as_text(value)
+    except (TypeError, ValueError):
+        return str(value)
+
+
+def _by_number(text: str) -> tuple[bool, float, str]:
+    """Numbers ascending, then words."""
+    try:
+        return False, float(text), text
+    except ValueError:
+        return True, 0.0, text
 
 
 def _of_set(file: Path, frames: Sequence[Atoms]) -> SetSummary:

@@ -6,7 +6,7 @@ import hashlib
 import io
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib import metadata
@@ -61,8 +61,8 @@ class LabelFolder:
         """Folder of a frame."""
         return self.path / "frames" / frame_id
 
-    def claim(self, recipe: Recipe, *, data_file: Path) -> str:
-        """Make the folder one for a recipe, with its pseudopotentials; the hash of both.
+    def claim(self, recipe: Recipe, *, data_file: Path) -> None:
+        """Make the folder one for a recipe, with its pseudopotentials.
 
         Raises
         ------
@@ -73,8 +73,7 @@ class LabelFolder:
         with self._locked():
             earlier = self._record()
             files = pseudopotential_files(recipe.pseudopotentials, data_file=data_file)
-            hashes = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in files.items()}
-            identity = {"recipe": recipe.model_dump(), "pseudopotentials": hashes}
+            identity = _identity(recipe, files)
             changed = differences(earlier["identity"], identity) if earlier else []
             if changed:
                 raise LabelError(
@@ -82,11 +81,10 @@ class LabelFolder:
                 )
             for name, text in files.items():
                 write_atomically(self.pseudopotentials / name, text)
-            sha256 = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+            sha256 = _sha256(identity)
             versions = {**earlier.get("versions", {}), "lpsmd": __version__, "ase": metadata.version("ase")}
             known = earlier.get("frames", [])
             self._write({"identity": identity, "recipe_sha256": sha256, "versions": versions, "frames": known})
-        return sha256
 
     def accept_version(self, version: str) -> None:
         """Make the folder one for a version of pw.x, which its first label decides.
@@ -193,6 +191,20 @@ class LabelFolder:
                 except Held:
                     time.sleep(0.05)
             yield
+
+
+def recipe_sha256(recipe: Recipe, *, data_file: Path) -> str:
+    """The hash of a recipe and of its pseudopotentials."""
+    return _sha256(_identity(recipe, pseudopotential_files(recipe.pseudopotentials, data_file=data_file)))
+
+
+def _identity(recipe: Recipe, pseudopotentials: Mapping[str, str]) -> dict[str, Any]:
+    hashes = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in pseudopotentials.items()}
+    return {"recipe": recipe.model_dump(), "pseudopotentials": hashes}
+
+
+def _sha256(identity: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
 
 def _labels_in(record: dict[str, Any]) -> list[dict[str, Any]]:

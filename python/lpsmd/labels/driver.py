@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lpsmd.ensemble.locks import Held
-from lpsmd.labels.collection import LabelFolder
+from lpsmd.labels.collection import LabelFolder, recipe_sha256
 from lpsmd.labels.errors import LabelError
 from lpsmd.labels.frames import read_frames
 from lpsmd.labels.labelling import Killed, LabelTask, label_frame
@@ -26,6 +26,8 @@ from lpsmd.progress import duration
 _log = logging.getLogger(__name__)
 #: For one run of pw.x: 30 times what HSE06 of a frame with the shipped recipe took on a busy core.
 TIMEOUT_MIN = 60.0
+#: Of its time at most this fraction goes into writing the sets: each time every frame of the folder is read.
+_COLLECTING = 0.1
 _FASTER = "install OpenBLAS (Debian: apt install libopenblas0-openmp)"
 
 
@@ -89,7 +91,10 @@ def label_frames(
     if _has_slow_blas(program):
         _log.warning("warning: %s uses the reference BLAS and needs 3 times as long; %s", program, _FASTER)
     folder = LabelFolder(output)
-    frames = read_frames(file, recipe, recipe_sha256=folder.claim(recipe, data_file=find_data_file(potentials)))
+    data_file = find_data_file(potentials)
+    # Before the folder is claimed: it is for no recipe yet if there is nothing to label.
+    frames = read_frames(file, recipe, recipe_sha256=recipe_sha256(recipe, data_file=data_file))
+    folder.claim(recipe, data_file=data_file)
     folder.add(frames)
     tasks = [
         LabelTask(
@@ -132,6 +137,7 @@ class _Driver:
         self.outcome = Outcome()
         self.stop = threading.Event()
         self.started = time.monotonic()
+        self.collect_after = self.started
         self.open: list[LabelTask] = []
         self.done = 0
         for task in tasks:
@@ -148,18 +154,28 @@ class _Driver:
             "%d frames to label, %d labelled before, %d failed before",
             len(self.open), len(self.outcome.labelled), len(self.outcome.failed),
         )  # fmt: skip
-        self.folder.collect()
+        self._collect()
         with ThreadPoolExecutor(max_workers=workers, thread_name_prefix="label") as pool:
             futures = {pool.submit(label_frame, task, stop=self.stop): task for task in self.open}
             try:
                 for future in as_completed(futures):
                     self._ended(futures[future], future)
-                    self.folder.collect()
+                    self._collect()
             except BaseException:
                 self.stop.set()
                 pool.shutdown(cancel_futures=True)
                 raise
+        if self.open:
+            self.folder.collect()
         return self.outcome
+
+    def _collect(self) -> None:
+        """Write the sets, if that is due; what a stopped call leaves out is in those of the next."""
+        start = time.monotonic()
+        if start >= self.collect_after:
+            self.folder.collect()
+            end = time.monotonic()
+            self.collect_after = end + (end - start) / _COLLECTING
 
     def _ended(self, task: LabelTask, future: Future[LabelFailure | None]) -> None:
         self.done += 1

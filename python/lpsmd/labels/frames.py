@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,13 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import ase.io
-import numpy as np
 from ase import Atoms
 
 from lpsmd.dataset.checks import geometry_fault
+from lpsmd.dataset.keys import is_plain
 from lpsmd.labels.errors import LabelError
 from lpsmd.labels.pw import geometry_cards
 from lpsmd.labels.recipe import Recipe
+
+_log = logging.getLogger(__name__)
 
 #: Names of what belongs to labels; those of an earlier label must not pass for new ones.
 _OF_LABELS = re.compile(r"energy|energies|force|stress|virial|gap|dipole|magmom|^(level|recipe|label)$")
@@ -63,7 +66,12 @@ def read_frames(file: Path, recipe: Recipe, *, recipe_sha256: str) -> list[Frame
     frames: dict[str, Frame] = {}
     for atoms in found:
         frame = _frame(atoms, recipe_sha256=recipe_sha256)
-        frames.setdefault(frame.id, frame)
+        first = frames.setdefault(frame.id, frame)
+        if first.name != frame.name:
+            _log.warning(
+                "warning: %s: frame=%s has the geometry of frame=%s and gets no label of its own",
+                file, frame.name, first.name,
+            )  # fmt: skip
     _refuse_equal_names(file, list(frames.values()))
     return list(frames.values())
 
@@ -87,15 +95,15 @@ def _frame(atoms: Atoms, *, recipe_sha256: str) -> Frame:
     bare = Atoms(atoms.get_chemical_symbols(), positions=atoms.positions, cell=atoms.cell, pbc=True)
     geometry = geometry_cards(bare.get_chemical_symbols(), bare.positions, bare.cell.array)
     identity = hashlib.sha256(f"{recipe_sha256}\n{geometry}".encode()).hexdigest()[:16]
-    name = str(atoms.info.get("frame", identity))
-    bare.info = {**_origin(atoms.info), "frame": name}
+    origin = _origin(atoms.info)
+    name = str(origin.get("frame", identity))
+    bare.info = {**origin, "frame": name}
     return Frame(id=identity, name=name, geometry=geometry, atoms=bare)
 
 
 def _origin(info: dict[str, Any]) -> dict[str, Any]:
     """The keys that say where a frame comes from: plain values that are not labels."""
-    plain = (str, bool, int, float, np.bool_, np.integer, np.floating)
-    return {key: value for key, value in info.items() if isinstance(value, plain) and not _OF_LABELS.search(key)}
+    return {key: value for key, value in info.items() if is_plain(value) and not _OF_LABELS.search(key)}
 
 
 def _refuse_equal_names(file: Path, frames: Sequence[Frame]) -> None:
