@@ -148,6 +148,21 @@ def test_a_test_frame_that_the_parent_has_seen_is_refused(tmp_path):
         data.read_dataset(tmp_path, "HSE06")
 
 
+@pytest.mark.parametrize("key", ["start", "trajectory"])
+def test_one_start_or_trajectory_in_two_parts_is_refused(tmp_path, key):
+    members = labelled_frames("HSE06")
+    for atoms in members:
+        if atoms.info["frame"] in ("md900_chgnet_pbe_010", "md900_chgnet_r2scan_017"):
+            atoms.info[key] = "of both"
+    write_dataset(tmp_path, pbe=labelled_frames("PBE"), hse06=members)
+    message = (
+        "md900_chgnet_pbe_010 is in train and md900_chgnet_r2scan_017 in test, but both belong to of both; .*"
+        "`lpsmd dataset split --redraw`"
+    )
+    with pytest.raises(TrainingError, match=message):
+        data.read_dataset(tmp_path, "HSE06")
+
+
 @pytest.mark.parametrize("axis", [None, "z"])
 def test_labels_of_another_geometry_are_refused(tmp_path, axis):
     members = labelled_frames("HSE06")

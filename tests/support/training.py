@@ -13,7 +13,8 @@ from lpsmd.training.sizes import SCHEDULES, network_of
 from lpsmd.training.trainers import Stage
 from support.dft import first_frames
 
-#: Part of each frame of the small set; names of both trajectories, hops and rattles.
+#: Part of each frame of the small set; names of both trajectories, hops and rattles. Both trajectories have one start,
+#: which may not be in several parts: their frames lose the keys that tell of it, and stand for dynamics in each part.
 PARTS = {
     "early_0": "train",
     "hop_100": "train",
@@ -32,6 +33,8 @@ def labelled_frames(functional: str) -> list[Atoms]:
     frames = [atoms for atoms in first_frames(functional) if atoms.info["frame"] in PARTS]
     for atoms in frames:
         atoms.info["part"] = PARTS[atoms.info["frame"]]
+        for key in ("start", "trajectory"):
+            atoms.info.pop(key, None)
     return frames
 
 

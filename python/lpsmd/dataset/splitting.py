@@ -84,7 +84,7 @@ def split_frames(
     for index, atoms in enumerate(frames):
         _refuse_unknown_origin(atoms, index)
     groups = groups_of(frames)
-    pinned = {} if redraw else _pinned(frames, groups)
+    pinned = {} if redraw else parts_of_groups(frames, groups)
     drawn = {group: pinned.get(group) or _draw(group, seed, validation=validation, test=test) for group in groups}
     asked = {"train": True, "validation": validation > 0.0, "test": test > 0.0}
     empty = [part for part in PARTS if asked[part] and part not in drawn.values()]
@@ -155,6 +155,31 @@ def nearest_to_training(frames: Mapping[str, Atoms], parts: Mapping[str, str]) -
     return tuple(closest[kind] for kind in sorted(closest))
 
 
+def parts_of_groups(frames: Sequence[Atoms], groups: Sequence[str]) -> dict[str, str]:
+    """Parts that groups have already, by the names of `keys.groups_of`.
+
+    Raises
+    ------
+    SplitError
+        If a frame has a part of another name, or a group has two.
+    """
+    first: dict[str, tuple[str, str]] = {}
+    for atoms, group in zip(frames, groups, strict=True):
+        part, name = atoms.info.get(PART), str(atoms.info[FRAME])
+        if part is None:
+            continue
+        if part not in PARTS:
+            raise SplitError(f"{name}: found {PART}={part}, needed one of {', '.join(PARTS)}")
+        earlier, earlier_name = first.setdefault(group, (str(part), name))
+        if earlier != part:
+            raise SplitError(
+                f"{earlier_name} is in {earlier} and {name} in {part}, but both belong to {group}; needed one part for "
+                f"all that shares a start or trajectory: `lpsmd dataset split --redraw` draws all of them anew, "
+                f"`lpsmd dataset split` those from which you remove the key {PART}"
+            )
+    return {group: part for group, (part, _) in first.items()}
+
+
 def _refuse_two_names(frames: Mapping[str, Atoms]) -> None:
     """By their names the labels of two functionals go to one part: else one is tested on what the other has learned."""
     names = list(frames)
@@ -204,24 +229,6 @@ def _refuse_unknown_origin(atoms: Atoms, index: int) -> None:
         f"{info[FRAME]}: {of} and names neither {START} nor {TRAJECTORY}; needed one of them, for it has neighbours "
         f"in time: write it into the frame, or bring its file in with `lpsmd dataset import`, which keeps it together"
     )
-
-
-def _pinned(frames: Sequence[Atoms], groups: Sequence[str]) -> dict[str, str]:
-    """Parts that groups have already."""
-    first: dict[str, tuple[str, str]] = {}
-    for atoms, group in zip(frames, groups, strict=True):
-        part, name = atoms.info.get(PART), str(atoms.info[FRAME])
-        if part is None:
-            continue
-        if part not in PARTS:
-            raise SplitError(f"{name}: found {PART}={part}, needed one of {', '.join(PARTS)}")
-        earlier, earlier_name = first.setdefault(group, (str(part), name))
-        if earlier != part:
-            raise SplitError(
-                f"{earlier_name} is in {earlier} and {name} in {part}, but both belong to {group}; needed one part for "
-                f"all that shares a start or trajectory: remove one of the keys {PART}, or --redraw all of them"
-            )
-    return {group: part for group, (part, _) in first.items()}
 
 
 def _draw(group: str, seed: int, *, validation: float, test: float) -> str:

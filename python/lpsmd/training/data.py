@@ -22,6 +22,9 @@ from ase.io import read, write
 from ase.neighborlist import neighbor_list
 from numpy.typing import NDArray
 
+from lpsmd.dataset.errors import SplitError
+from lpsmd.dataset.keys import groups_of
+from lpsmd.dataset.splitting import parts_of_groups
 from lpsmd.errors import LpsmdError
 from lpsmd.models.accuracy import EnergiesAndForces, can_subtract_forces
 
@@ -86,13 +89,15 @@ def read_dataset(folder: Path, functional: str) -> Dataset:
     ------
     TrainingError
         Naming each fault: a file that is not there, a frame without name, label or part, a part without frames, a
-        frame that has another part or geometry for one functional than for the other.
+        frame that has another part or geometry for one functional than for the other, two parts that share a start or
+        trajectory.
     """
     frames = {name: _read(folder / f"{name.lower()}.extxyz") for name in lineage(functional)}
     first, *later = frames
     for name in later:
         _require_same_parts(first, frames[first], name, frames[name], folder=folder)
         _require_same_geometries(first, frames[first], name, frames[name], folder=folder)
+    _require_whole_groups([atoms for members in frames.values() for atoms in members], folder=folder)
     elements = {symbol for members in frames.values() for atoms in members for symbol in atoms.symbols}
     return Dataset(
         folder=folder,
@@ -187,6 +192,14 @@ def _require_same_geometries(
                 f"{folder}: found two geometries of frame {other.info['frame']} in {first} and {name}, needed the same "
                 f"atoms in the same order and orientation; label one file with both functionals"
             )
+
+
+def _require_whole_groups(frames: Sequence[Atoms], *, folder: Path) -> None:
+    """Else a model would be judged by neighbours in time of what it was trained on."""
+    try:
+        parts_of_groups(frames, groups_of(frames))
+    except SplitError as error:
+        raise TrainingError(f"{folder}: {error}") from error
 
 
 def common_geometries(first: Sequence[Atoms], second: Sequence[Atoms]) -> tuple[list[Atoms], list[Atoms]]:
