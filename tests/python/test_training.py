@@ -330,6 +330,59 @@ def test_deepmd_input_takes_seed_size_and_neighbors(begun):
     assert config["training"]["numb_steps"] == 3 * stage.schedule.epochs  # 5 frames in batches of 2
 
 
+@pytest.mark.parametrize("schedule", SCHEDULES["deepmd"])
+def test_deepmd_ends_with_the_weight_of_energies_that_it_is_judged_by(begun, schedule):
+    _, stage = begun("deepmd", schedule=SCHEDULES["deepmd"][schedule])
+    config = json.loads((stage.folder / "input.json").read_text())
+    loss, rate = config["loss"], config["learning_rate"]
+    left = rate["stop_lr"] / rate["start_lr"]
+    energy, force = (loss[f"limit_pref_{x}"] * (1 - left) + loss[f"start_pref_{x}"] * left for x in "ef")
+    assert loss["intensive_ener_virial"]  # else the weight would be that times the number of atoms
+    assert energy / force == pytest.approx(history.ENERGY_WEIGHT, rel=1e-4)
+
+
+def test_deepmd_is_told_of_all_systems(frames, tmp_path):
+    fewer = frames[1][:-1]
+    fewer.info, fewer.arrays[data.FORCES_KEY] = frames[1].info, frames[1].arrays[data.FORCES_KEY][:-1]
+    several = [frames[0], fewer, frames[2]]
+    data.write_deepmd(tmp_path, several, ["Li", "P", "S", "Cl"])
+    assert data.system_names(several, ["Li", "P", "S", "Cl"]) == sorted(path.name for path in tmp_path.iterdir())
+
+
+def put_checkpoint(path, text="weights"):
+    path.parent.mkdir(exist_ok=True)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("weights", text)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "checkpoint", "file"),
+    [
+        ("nequip", "last.ckpt", "input.yaml"),
+        ("mace", "checkpoints/mace_run-1_epoch-3.pt", "input.args"),
+        ("deepmd", "model.ckpt-3.pt", "input.json"),
+    ],
+)
+def test_a_stage_that_has_moved_goes_on_where_it_is(begun, tmp_path, architecture, checkpoint, file):
+    _, stage = begun(architecture)
+    put_checkpoint(stage.folder / checkpoint)
+    moved = replace(stage, folder=stage.folder.rename(tmp_path / "moved"))
+    command = trainer_of(architecture).restart(moved)
+    words = " ".join(map(str, command)) + (moved.folder / file).read_text()
+    assert str(moved.folder) in words
+    assert str(stage.folder) not in words
+
+
+def test_nequip_keeps_the_epoch_that_its_checkpoint_names(tmp_path):
+    stage = short("nequip", tmp_path)
+    for number in (0, 2):
+        put_checkpoint(nequip.checkpoint(stage, epoch(number, force=1.0)), f"of epoch {number}")
+    nequip.tidy(stage, epoch(2, force=1.0))
+    assert [path.name for path in tmp_path.iterdir()] == ["best-2.ckpt"]
+    nequip.finish(stage, epoch(2, force=1.0))
+    assert zipfile.ZipFile(nequip.weights(tmp_path)).read("weights") == b"of epoch 2"
+
+
 def test_later_stages_start_from_weights(begun, tmp_path):
     start = tmp_path / "before"
     _, stage = begun("nequip", start_from=start)
@@ -401,10 +454,7 @@ def mace_checkpoints(stage):
 
 
 def put_mace_checkpoint(stage, number, text):
-    path = mace.checkpoint(stage, epoch(number, force=1.0))
-    path.parent.mkdir(exist_ok=True)
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("weights", text)
+    put_checkpoint(mace.checkpoint(stage, epoch(number, force=1.0)), text)
 
 
 def test_mace_goes_on_after_its_best_epoch_and_leaves_it(begun):
@@ -543,7 +593,7 @@ def driven(tmp_path, monkeypatch, dataset):
     programs.mkdir()
     (programs / "dp").write_text(f"#!{sys.executable}\n{DP}")
     (programs / "dp").chmod(0o755)
-    tools = stages.Tools(programs=programs, module_folder=tmp_path, threads=1, device="cpu")
+    tools = stages.Tools(programs=programs, versions={}, module_folder=tmp_path, threads=1, device="cpu")
     schedule = Schedule(epochs=25, batch_size=5, learning_rate=1e-3, final_learning_rate=1e-5)
     train_part, validation = dataset.part("PBE", "train"), dataset.part("PBE", "validation")
 
@@ -626,6 +676,14 @@ def test_a_killed_training_goes_on(driven):
     assert (outcome.epochs_run, kept(outcome)) == (3, "model_ema.ckpt of step 3")
 
 
+def test_a_stage_killed_behind_its_last_epoch_runs_no_other(driven):
+    first = driven(9, 7, 8, 8, 8, 8, 8)
+    (driven.folder / "stage" / "finished.json").unlink()
+    again = driven(9, 7, 8, 8, 8, 8, 8, 1)
+    assert (driven.folder / "starts.txt").read_text().split() == ["0"]
+    assert (again.ended, again.best, kept(again)) == (first.ended, first.best, kept(first))
+
+
 def test_half_a_checkpoint_is_none(driven):
     stage_folder = driven.folder / "stage"
     stage_folder.mkdir()
@@ -654,9 +712,38 @@ def test_the_key_of_a_stage_sees_seed_size_and_labels(dataset, tmp_path):
         replace(stage, network=SIZES["mace"]["large"]),
         replace(stage, train=dataset.part("HSE06", "train")),
     ]
-    keys = {stages.stage_key("mace", other, input_template="") for other in others}
+    keys = {stages.stage_key("mace", other, versions={"mace-torch": "0.3.16"}) for other in others}
     assert len(keys) == len(others)
-    assert stages.stage_key("mace", replace(stage, folder=tmp_path / "x"), input_template="") in keys
+    elsewhere = replace(stage, folder=tmp_path / "x", device="cuda")
+    assert stages.stage_key("mace", elsewhere, versions={"mace-torch": "0.3.16"}) in keys
+    assert stages.stage_key("mace", stage, versions={"mace-torch": "0.3.17"}) not in keys
+
+
+@pytest.mark.parametrize(
+    ("architecture", "module", "name", "value"),
+    [
+        ("nequip", nequip, "_TEACHER_LOSSES", ("L1Loss", "L1Loss")),
+        ("nequip", nequip, "ENERGY_WEIGHT", 1.0),
+        ("mace", mace, "_FORCES_WEIGHT", 10.0),
+        ("deepmd", deepmd, "_START_FORCE_WEIGHT", 1000.0),
+        ("deepmd", deepmd, "VALIDATION_BATCH", 1),
+    ],
+)
+def test_the_key_of_a_stage_sees_constants(dataset, tmp_path, monkeypatch, architecture, module, name, value):
+    stage = stage_of(architecture, tmp_path, dataset.part("PBE", "train"), [], name="teacher")
+    before = stages.stage_key(architecture, stage, versions={})
+    monkeypatch.setattr(module, name, value)
+    assert stages.stage_key(architecture, stage, versions={}) != before
+
+
+def test_the_key_of_a_stage_sees_weights_and_not_where_they_are(dataset, tmp_path):
+    keys = []
+    for number, content in enumerate((b"one", b"one", b"other")):
+        start = tmp_path / f"{number}.model"
+        start.write_bytes(content)
+        stage = stage_of("mace", tmp_path, dataset.part("PBE", "train"), [], start_from=start)
+        keys.append(stages.stage_key("mace", stage, versions={}))
+    assert keys[0] == keys[1] != keys[2]
 
 
 # ----- plan, record, command ---------------------------------------------------------------------------------

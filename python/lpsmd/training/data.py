@@ -295,6 +295,11 @@ def write_extxyz(path: Path, frames: Sequence[Atoms]) -> None:
     write(path, bare, format="extxyz")
 
 
+def system_names(frames: Sequence[Atoms], type_names: Sequence[str]) -> list[str]:
+    """Names of the systems of `write_deepmd`: one for each composition."""
+    return [f"system_{n}" for n in range(len(np.unique(composition(frames, type_names), axis=0)))]
+
+
 def write_deepmd(folder: Path, frames: Sequence[Atoms], type_names: Sequence[str]) -> None:
     """Write frames as DeePMD systems, one per sequence of types, atoms sorted by type."""
     systems: dict[bytes, list[tuple[Atoms, NDArray[np.int64]]]] = {}

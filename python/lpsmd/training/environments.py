@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import logging
 import os
 import signal
@@ -22,6 +23,11 @@ LOG_TAIL_LINES = 15
 POLL_SECONDS = 2.0
 END_SECONDS = 20.0
 _PACKAGE = {"nequip": "nequip", "mace": "mace", "deepmd": "deepmd", "chgnet": "chgnet"}
+_TRAINS = {
+    "nequip": ("nequip", "torch", "e3nn", "lightning"),
+    "mace": ("mace-torch", "torch", "e3nn", "torch-ema"),
+    "deepmd": ("deepmd-kit", "torch"),
+}
 _READY = "lpsmd-ready.txt"
 
 
@@ -83,6 +89,16 @@ def prepare(name: str, environment: Path, *, make: bool) -> Path:
     if name == "deepmd":
         _set_aside_operators(folder)
     return python_of(environment)
+
+
+def trainer_versions(name: str, environment: Path) -> dict[str, str]:
+    """Versions of what trains in an environment: the trainer and the libraries of its networks and its loop.
+
+    Without the part after a plus sign, which tells for what machine a torch was built.
+    """
+    installed = importlib.metadata.distributions(path=[str(site_packages(environment))])
+    found = {package.metadata["Name"].lower(): package.version.split("+")[0] for package in installed}
+    return {package: found[package] for package in _TRAINS[name] if package in found}
 
 
 def has_cuda(python: Path) -> bool:

@@ -29,7 +29,7 @@ from lpsmd.training.data import (
     read_dataset,
     write_extxyz,
 )
-from lpsmd.training.environments import has_cuda, module_folder, prepare, run_logged
+from lpsmd.training.environments import has_cuda, module_folder, prepare, run_logged, trainer_versions
 from lpsmd.training.history import Course, write_csv
 from lpsmd.training.plan import TrainingPlan
 from lpsmd.training.predict import read_predictions
@@ -37,8 +37,7 @@ from lpsmd.training.pretraining import TEACHER_ELEMENTS, TeacherSet, teacher_set
 from lpsmd.training.record import describe, training_record
 from lpsmd.training.sizes import PRODUCTION_SIZE, SCHEDULES, Schedule, cutoff_A, network_of
 from lpsmd.training.stages import Outcome, Tools, Watcher, run_stage, stage_key
-from lpsmd.training.trainers import Stage, trainer_of
-from lpsmd.training.trainers.stage import INPUTS
+from lpsmd.training.trainers import Stage
 
 
 def train_model(plan: TrainingPlan, *, watcher: Watcher) -> dict[str, Any]:
@@ -127,7 +126,13 @@ def _tools(plan: TrainingPlan, workdir: Path) -> Tools:
             f"device: found no GPU that torch of {environment} sees, needed one for cuda; take --device cpu, or an "
             f"environment whose torch has CUDA"
         )
-    return Tools(programs=python.parent, module_folder=module_folder(workdir), threads=plan.threads, device=device)
+    return Tools(
+        programs=python.parent,
+        versions=trainer_versions(plan.architecture, environment.resolve()),
+        module_folder=module_folder(workdir),
+        threads=plan.threads,
+        device=device,
+    )
 
 
 def _teacher(plan: TrainingPlan, dataset: Dataset, workdir: Path, watcher: Watcher) -> TeacherSet | None:
@@ -174,8 +179,7 @@ def _stage(
         seed=plan.seed,
         device=tools.device,
     )
-    template = (INPUTS / trainer_of(plan.architecture).TEMPLATE).read_text()
-    key = stage_key(plan.architecture, stage, input_template=template)
+    key = stage_key(plan.architecture, stage, versions=tools.versions)
     folder = workdir / plan.architecture / plan.size_name / f"seed-{plan.seed}" / f"{name}-{key[:8]}"
     return replace(stage, folder=folder)
 

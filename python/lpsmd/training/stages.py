@@ -10,7 +10,7 @@ import math
 import shutil
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -72,9 +72,10 @@ class Watcher(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Tools:
-    """Where the trainer's programs are, and what they run with."""
+    """Where the trainer's programs are, the versions of its packages, and what they run with."""
 
     programs: Path
+    versions: Mapping[str, str]
     module_folder: Path
     threads: int
     device: str
@@ -86,21 +87,24 @@ class Tools:
         return {"PYTHONPATH": str(self.module_folder), **hidden}
 
 
-def stage_key(architecture: str, stage: Stage, *, input_template: str) -> str:
-    """Hash of all that decides what weights a stage ends with, whatever machine and folder it runs in."""
-    start = None if stage.start_from is None else file_sha256(stage.start_from)
+def stage_key(architecture: str, stage: Stage, *, versions: Mapping[str, str]) -> str:
+    """Hash of all that decides what weights a stage ends with, whatever machine and folder it runs in.
+
+    Parameters
+    ----------
+    versions
+        Of the trainer's packages.
+    """
+    start = None if stage.start_from is None else Path(file_sha256(stage.start_from))
+    anywhere = replace(stage, folder=Path(), start_from=start, device="cpu")
     words: Mapping[str, Any] = {
         "architecture": architecture,
-        "stage": stage.name,
-        "network": dict(stage.network),
-        "schedule": asdict(stage.schedule),
+        "versions": dict(versions),
+        "input": trainer_of(architecture).input_of(anywhere),
         "shifts_eV": dict(stage.shifts_eV),
-        "neighbors": [round(stage.average_neighbors, 2), *stage.neighbor_limits],
+        "schedule": {**asdict(stage.schedule), "patience": stage.schedule.patience},
         "frames": frames_sha256(stage.train, stage.validation),
-        "start": start,
-        "dtype": stage.dtype,
-        "seed": stage.seed,
-        "input": input_template,
+        "start": None if start is None else start.name,
     }
     return hashlib.sha256(json.dumps(words, sort_keys=True).encode()).hexdigest()
 
@@ -157,7 +161,9 @@ class _Run:
     def outcome(self) -> Outcome:
         """Train to the end, and make the weights of the best epoch."""
         stage, trainer = self._stage, self._trainer
-        self._run(self._start(), should_stop=self._should_stop)
+        command = self._start()
+        if command is not None:
+            self._run(command, should_stop=self._should_stop)
         self._look()
         epochs = until_stop(self._epochs, patience=stage.schedule.patience)
         kept = [epoch for epoch in epochs if self._is_kept(epoch)]
@@ -176,9 +182,12 @@ class _Run:
         self._epochs = epochs
         return self._record(best, weights)
 
-    def _start(self) -> Command:
-        """Go on where there is something to go on from, else begin in an empty folder."""
+    def _start(self) -> Command | None:
+        """Go on where there is something to go on from, else begin in an empty folder; None if nothing is to do."""
         stage = self._stage
+        if self._had_stopped():
+            self._watcher.says(f"{stage.name}: had come to its end before: {stage.folder}")
+            return None
         command = self._trainer.restart(stage) if stage.folder.is_dir() else None
         if command is not None:
             done = f" after {len(self._epochs)} epochs" if self._epochs else ""
@@ -193,6 +202,12 @@ class _Run:
             f"{stage.schedule.epochs} epochs: {stage.folder}"
         )
         return self._trainer.begin(stage)
+
+    def _had_stopped(self) -> bool:
+        """Whether early stopping had ended a killed stage: one more epoch might replace the weights that it kept."""
+        epochs, patience = self._trainer.epochs(self._stage), self._stage.schedule.patience
+        ended = stop_index(epochs, patience=patience) is not None
+        return ended and any(map(self._is_kept, until_stop(epochs, patience=patience)))
 
     def _run(self, command: Command, **options: Any) -> None:
         run_logged(

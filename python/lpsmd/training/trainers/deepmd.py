@@ -7,22 +7,27 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
-from lpsmd.training.data import write_deepmd
-from lpsmd.training.history import Epoch, without_repeats
+from ase import Atoms
+
+from lpsmd.training.data import system_names, write_deepmd
+from lpsmd.training.history import ENERGY_WEIGHT, Epoch, without_repeats
+from lpsmd.training.sizes import Schedule
 from lpsmd.training.trainers.stage import VALIDATION_BATCH, Command, Stage, fill, numbered
 
 STOPS_ITSELF = False
-TEMPLATE = "deepmd.json"
 
 _LIVE, _AVERAGED = "model.ckpt-", "model_ema.ckpt-"
 
+# Weights of squared errors (eV/atom)^2 and (eV/Angstrom)^2 in dp's loss; they move with the learning rate, from forces
+# towards energies.
+_START_ENERGY_WEIGHT, _START_FORCE_WEIGHT, _LIMIT_FORCE_WEIGHT = 1.0, 100.0, 1.0
 
-def begin(stage: Stage) -> Command:
-    """Write systems and input; the command that trains from the start."""
-    for part, frames in {"train": stage.train, "validation": stage.validation}.items():
-        write_deepmd(stage.folder / part, frames, stage.type_names)
+
+def input_of(stage: Stage) -> str:
+    """The input of dp."""
     schedule, network = stage.schedule, stage.network
     values = {
         "seed": stage.seed,
@@ -39,10 +44,21 @@ def begin(stage: Stage) -> Command:
         "steps_per_epoch": stage.steps_per_epoch,
         "batch_size": schedule.batch_size,
         "validation_batch": VALIDATION_BATCH,
-        "train_systems": _systems(stage.folder / "train"),
-        "validation_systems": _systems(stage.folder / "validation"),
+        "start_energy_weight": _START_ENERGY_WEIGHT,
+        "limit_energy_weight": round(_limit_energy_weight(schedule), 6),
+        "start_force_weight": _START_FORCE_WEIGHT,
+        "limit_force_weight": _LIMIT_FORCE_WEIGHT,
+        "train_systems": _systems(stage, "train", stage.train),
+        "validation_systems": _systems(stage, "validation", stage.validation),
     }
-    (stage.folder / "input.json").write_text(fill(TEMPLATE, values))
+    return fill("deepmd.json", values)
+
+
+def begin(stage: Stage) -> Command:
+    """Write systems and input; the command that trains from the start."""
+    for part, frames in {"train": stage.train, "validation": stage.validation}.items():
+        write_deepmd(stage.folder / part, frames, stage.type_names)
+    _write_input(stage)
     # --finetune also moves the per-type energies to the new labels.
     return [*_COMMAND, *([] if stage.start_from is None else ["--finetune", str(stage.start_from)])]
 
@@ -50,7 +66,10 @@ def begin(stage: Stage) -> Command:
 def restart(stage: Stage) -> Command | None:
     """The command that goes on from the last epoch."""
     found = numbered(stage.folder, _LIVE)
-    return [*_COMMAND, "--restart", found[max(found)].name] if found else None
+    if not found:
+        return None
+    _write_input(stage)  # the folder may have moved
+    return [*_COMMAND, "--restart", found[max(found)].name]
 
 
 def epochs(stage: Stage) -> list[Epoch]:
@@ -108,8 +127,19 @@ def weights(folder: Path) -> Path:
 _COMMAND = ("dp", "--pt", "train", "input.json")
 
 
-def _systems(folder: Path) -> str:
-    return json.dumps([str(path) for path in sorted(folder.glob("system_*"))])
+def _limit_energy_weight(schedule: Schedule) -> float:
+    """The weight of energies at a learning rate of 0 with which the loss ends at that of the score."""
+    left = schedule.final_learning_rate / schedule.learning_rate
+    forces = _LIMIT_FORCE_WEIGHT + (_START_FORCE_WEIGHT - _LIMIT_FORCE_WEIGHT) * left
+    return (ENERGY_WEIGHT * forces - _START_ENERGY_WEIGHT * left) / (1.0 - left)
+
+
+def _write_input(stage: Stage) -> None:
+    (stage.folder / "input.json").write_text(input_of(stage))
+
+
+def _systems(stage: Stage, part: str, frames: Sequence[Atoms]) -> str:
+    return json.dumps([str(stage.folder / part / name) for name in system_names(frames, stage.type_names)])
 
 
 def _milli(value: float | None) -> float | None:

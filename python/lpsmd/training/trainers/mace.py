@@ -19,15 +19,12 @@ from lpsmd.training.history import ENERGY_WEIGHT, Epoch, without_repeats
 from lpsmd.training.trainers.stage import Command, Stage, fill, numbered
 
 STOPS_ITSELF = False
-TEMPLATE = "mace.args"
 
 _FORCES_WEIGHT = 100.0
 
 
-def begin(stage: Stage) -> Command:
-    """Write sets and arguments; the command that trains from the start."""
-    for part, frames in {"train": stage.train, "validation": stage.validation}.items():
-        write_extxyz(stage.folder / f"{part}.extxyz", frames)
+def input_of(stage: Stage) -> str:
+    """The arguments of mace_run_train, one a line."""
     schedule = stage.schedule
     values = {
         "seed": stage.seed,
@@ -43,10 +40,16 @@ def begin(stage: Stage) -> Command:
         "dtype": stage.dtype,
         "device": stage.device,
     }
-    lines = [*fill(TEMPLATE, values).splitlines(), *(f"--{name}={value}" for name, value in stage.network.items())]
+    lines = [*fill("mace.args", values).splitlines(), *(f"--{name}={value}" for name, value in stage.network.items())]
     if stage.start_from is not None:
         lines += [f"--foundation_model={stage.start_from}", "--multiheads_finetuning=False"]
-    (stage.folder / "input.args").write_text("\n".join(lines) + "\n")
+    return "\n".join(lines) + "\n"
+
+
+def begin(stage: Stage) -> Command:
+    """Write sets and arguments; the command that trains from the start."""
+    for part, frames in {"train": stage.train, "validation": stage.validation}.items():
+        write_extxyz(stage.folder / f"{part}.extxyz", frames)
     return _command(stage)
 
 
@@ -105,8 +108,10 @@ def weights(folder: Path) -> Path:
 
 
 def _command(stage: Stage) -> list[str]:
-    lines = (stage.folder / "input.args").read_text().splitlines()
-    arguments = [line for line in lines if line and not line.startswith("#")]
+    """Write the arguments, anew where the folder may have moved; the command with them."""
+    text = input_of(stage)
+    (stage.folder / "input.args").write_text(text)
+    arguments = [line for line in text.splitlines() if line and not line.startswith("#")]
     if stage.start_from is None:
         return ["mace_run_train", *arguments]
     return ["python", "-m", "lpsmd.training.mace_finetune", *arguments]

@@ -11,21 +11,18 @@ from typing import Any
 
 from lpsmd.training.data import write_extxyz
 from lpsmd.training.history import ENERGY_WEIGHT, Epoch, without_repeats
-from lpsmd.training.trainers.stage import VALIDATION_BATCH, Command, Stage, fill, is_whole
+from lpsmd.training.trainers.stage import VALIDATION_BATCH, Command, Stage, fill, is_whole, numbered
 
 STOPS_ITSELF = True
-TEMPLATE = "nequip.yaml"
 
+_BEST = "best-"
 _SQUARES = "{_target_: nequip.train.MeanSquaredError}"
 # The teacher's frames have some with very large forces.
 _TEACHER_LOSSES = ("{_target_: nequip.train.HuberLoss, delta: 0.3}", "{_target_: nequip.train.HuberLoss, delta: 0.1}")
 
 
-def begin(stage: Stage) -> Command:
-    """Write sets and input; the command that trains from the start."""
-    sets = {"train": stage.train, "validation": stage.validation}
-    for part, frames in sets.items():
-        write_extxyz(stage.folder / f"{part}.extxyz", frames)
+def input_of(stage: Stage) -> str:
+    """The input of nequip-train."""
     forces_loss, energy_loss = _TEACHER_LOSSES if stage.name == "teacher" else (_SQUARES, _SQUARES)
     schedule = stage.schedule
     values = {
@@ -47,7 +44,13 @@ def begin(stage: Stage) -> Command:
         "energy_weight": ENERGY_WEIGHT,
         "model": json.dumps(_model(stage)),
     }
-    (stage.folder / "input.yaml").write_text(fill(TEMPLATE, values))
+    return fill("nequip.yaml", values)
+
+
+def begin(stage: Stage) -> Command:
+    """Write sets and input; the command that trains from the start."""
+    for part, frames in {"train": stage.train, "validation": stage.validation}.items():
+        write_extxyz(stage.folder / f"{part}.extxyz", frames)
     return _command(stage)
 
 
@@ -64,17 +67,20 @@ def epochs(stage: Stage) -> list[Epoch]:
 
 
 def checkpoint(stage: Stage, epoch: Epoch) -> Path:
-    """Lightning keeps the best epoch alone."""
-    return stage.folder / "best.ckpt"
+    """Lightning keeps the best epoch alone, and names it."""
+    return stage.folder / f"{_BEST}{epoch.epoch}.ckpt"
 
 
 def tidy(stage: Stage, best: Epoch) -> None:
-    """Lightning tidies itself."""
+    """Lightning tidies itself, but for checkpoints in a folder that has moved: of those it knows nothing."""
+    for number, path in numbered(stage.folder, _BEST, ".ckpt").items():
+        if number < best.epoch:
+            path.unlink()
 
 
 def finish(stage: Stage, best: Epoch) -> Command | None:
     """Keep the best checkpoint under a name of its own."""
-    shutil.copyfile(stage.folder / "best.ckpt", weights(stage.folder))
+    shutil.copyfile(checkpoint(stage, best), weights(stage.folder))
     return None
 
 
@@ -84,6 +90,8 @@ def weights(folder: Path) -> Path:
 
 
 def _command(stage: Stage) -> list[str]:
+    """Write the input, anew where the folder may have moved; the command with it."""
+    (stage.folder / "input.yaml").write_text(input_of(stage))
     return [
         "nequip-train", "-cp", str(stage.folder), "-cn", "input.yaml", f"hydra.run.dir='{stage.folder / 'hydra'}'",
     ]  # fmt: skip

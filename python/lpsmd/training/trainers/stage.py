@@ -74,12 +74,13 @@ class Stage:
 class Trainer(Protocol):
     """What a module of a trainer offers. Commands begin with a program of the trainer's environment.
 
-    `STOPS_ITSELF` is true where the trainer has early stopping of its own, by the same rule. `TEMPLATE` is its input
-    in `inputs`.
+    `STOPS_ITSELF` is true where the trainer has early stopping of its own, by the same rule.
     """
 
     STOPS_ITSELF: bool
-    TEMPLATE: str
+
+    def input_of(self, stage: Stage) -> str:
+        """The trainer's input. What machine, folder and start there is in it comes from the stage alone."""
 
     def begin(self, stage: Stage) -> Command:
         """Write sets and input; the command that trains from the start."""
@@ -113,10 +114,10 @@ def is_whole(checkpoint: Path) -> bool:
     return checkpoint.is_file() and zipfile.is_zipfile(checkpoint)
 
 
-def numbered(folder: Path, prefix: str) -> dict[int, Path]:
+def numbered(folder: Path, prefix: str, suffix: str = ".pt") -> dict[int, Path]:
     """Whole checkpoints named by a number, `<prefix><number>.pt`, ascending; half-written ones are left out."""
     found = {}
-    for path in folder.glob(f"{prefix}*.pt"):
+    for path in folder.glob(f"{prefix}*{suffix}"):
         number = path.stem.removeprefix(prefix)
         if number.isdigit() and is_whole(path):
             found[int(number)] = path
