@@ -17,6 +17,7 @@ import numpy as np
 from ase import Atoms
 from ase.io import iread
 
+from lpsmd.study import file_sha256
 from lpsmd.training.data import ENERGY_KEY, FORCES_KEY, TrainingError, energies_eV, frames_sha256, write_extxyz
 from lpsmd.training.environments import locked, prepare, run_logged
 
@@ -68,7 +69,8 @@ def teacher_set(
         folder.mkdir(parents=True, exist_ok=True)
         known = folder / f"labels-{frames_sha256(dft)[:8]}"
         geometries, jobs = known.with_suffix(".extxyz"), known.with_suffix(".json")
-        parts = [(JOBS, part, folder / f"frames_{part}.extxyz") for part in range(PARTS)]
+        # Other jobs make other frames, which must not be taken for these.
+        parts = [(JOBS, part, folder / f"frames-{file_sha256(JOBS)[:8]}_{part}.extxyz") for part in range(PARTS)]
         relabelled = known.with_name(f"{known.name}-chgnet.extxyz")
         write_extxyz(geometries, dft)
         jobs.write_text(json.dumps([{"name": "dft", "make": "relabel", "file": str(geometries)}]))
