@@ -526,6 +526,22 @@ def test_show_prints_the_passport() -> None:
     assert json.loads(output) == read_passport(PARITY / "nequip_float64.pt").to_dict()
 
 
+def test_show_sets_the_stages_of_a_training_side_by_side(lj: Path) -> None:
+    stages = [
+        {"stage": "PBE", "best_epoch": 12, "weights_sha256": 64 * "a"},
+        {"stage": "HSE06", "learning_rate": 0.004},
+    ]
+    code, output = run("model", "show", str(rewritten(lj, lambda p: p["training"].update(stages=stages))))
+    assert code == 0
+    table = [line.split() for line in output.splitlines() if line.startswith("training.stages")]
+    assert table == [
+        ["training.stages.stage", "PBE", "HSE06"],
+        ["training.stages.best_epoch", "12", "-"],
+        ["training.stages.weights_sha256", 16 * "a", "-"],
+        ["training.stages.learning_rate", "-", "0.004"],
+    ]
+
+
 def test_check_passes_and_fails(lj: Path) -> None:
     code, output = run("model", "check", str(lj))
     assert code == 0

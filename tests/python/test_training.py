@@ -536,7 +536,9 @@ def test_the_csv_holds_all_stages_and_is_read_again(tmp_path):
     both = [Course(stage=name, epochs=tuple(known)) for name in ("PBE", "HSE06")]
     history.write_csv(tmp_path / "both.csv", both)
     lines = (tmp_path / "both.csv").read_text().splitlines()
-    assert [line.split(",")[0] for line in lines] == ["stage", "PBE", "PBE", "HSE06", "HSE06"]
+    assert [line.split(",")[:2] for line in lines] == [
+        ["stage", "epoch"], ["PBE", "1"], ["PBE", "2"], ["HSE06", "1"], ["HSE06", "2"],
+    ]  # fmt: skip
 
 
 # ----- the driver of a stage ---------------------------------------------------------------------------------
@@ -829,11 +831,24 @@ def test_the_record_names_data_parent_and_stages(dataset, tmp_path):
         "functional": "PBE", "weights_sha256": "of PBE", "training_set_sha256": dataset.sha256("PBE"),
     }  # fmt: skip
     assert [(entry["stage"], entry["frames"], entry["best_epoch"]) for entry in found["stages"]] == [
-        ("PBE", 5, 0), ("HSE06", 5, 0),
+        ("PBE", 5, 1), ("HSE06", 5, 1),
     ]  # fmt: skip
     assert found["data"]["HSE06"]["test_frames"] == ["md900_chgnet_r2scan_017", "rattle_111"]
     assert found["functional_difference"]["base"] == "PBE"
     assert found["command"].startswith("lpsmd train nequip --functional HSE06 --seed 3 --data data --size small")
+
+
+def test_the_record_says_whose_network_a_foundation_model_has(dataset, tmp_path):
+    model = tmp_path / "foundation.model"
+    model.write_bytes(b"")
+    stage = stage_of("mace", tmp_path, dataset.part("PBE", "train"), dataset.part("PBE", "validation"), network={})
+    found = record.training_record(
+        plan_of(architecture="mace", functional="PBE", foundation=model), dataset,
+        stages=[(stage, outcome_of(stage, tmp_path))], teacher=None, foundation_sha256="of the file",
+        held_out={}, difference=None,
+    )  # fmt: skip
+    assert found["network"] == "as in the foundation file, with the elements of the frames"
+    assert found["foundation"] == {"file": "foundation.model", "sha256": "of the file"}
 
 
 def test_the_reference_is_a_frame_of_dynamics(dataset):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,10 @@ if TYPE_CHECKING:
     from ase import Atoms
 
     from lpsmd.models.contract import Passport
+
+
+#: Greatest width of a column where several stand side by side.
+_CELL = 16
 
 
 @click.command()
@@ -227,6 +232,25 @@ def _describe(file: Path, passport: Passport) -> str:
 
 def _flatten(prefix: str, value: Any) -> list[tuple[str, str]]:
     """Nested JSON as dotted keys."""
-    if isinstance(value, dict) or hasattr(value, "items"):
+    if isinstance(value, Mapping):
         return [row for key, inner in value.items() for row in _flatten(f"{prefix}.{key}", inner)]
-    return [(prefix, f"{value:.6g}" if isinstance(value, float) else str(value))]
+    if isinstance(value, (list, tuple)) and value and all(isinstance(entry, Mapping) for entry in value):
+        return _side_by_side(prefix, value)
+    return [(prefix, _cell(value))]
+
+
+def _side_by_side(prefix: str, entries: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """A row for each key, a column for each entry; of long values, such as hashes, the beginning."""
+    rows = {
+        key: [_cell(entry[key])[:_CELL] if key in entry else "-" for entry in entries]
+        for key in dict.fromkeys(key for entry in entries for key in entry)
+    }
+    widths = [max(map(len, column)) for column in zip(*rows.values(), strict=True)]
+    return [
+        (f"{prefix}.{key}", "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
+        for key, row in rows.items()
+    ]
+
+
+def _cell(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -19,7 +19,9 @@ ENERGY_WEIGHT = 50.0
 
 @dataclass(frozen=True, kw_only=True)
 class Epoch:
-    """What is known after an epoch (counted from 0); rms errors in meV/Angstrom and meV/atom.
+    """What is known after an epoch; rms errors in meV/Angstrom and meV/atom.
+
+    Epochs count from 0 here and in the trainers' files, from 1 in all that is written or said.
 
     Errors of training are those of the batches while they were trained on, None where the trainer does not tell them.
     `wall_s` is the time since the stage began, 0 until the driver has set it.
@@ -99,6 +101,7 @@ def write_csv(path: Path, courses: Sequence[Course]) -> None:
     for course in courses:
         for epoch in course.epochs:
             row = {"stage": course.stage, **asdict(epoch), "score_meV_per_A": epoch.score_meV_per_A}
+            row["epoch"] = epoch.epoch + 1
             table.writerow({key: f"{value:.6g}" if isinstance(value, float) else value for key, value in row.items()})
     write_atomically(path, stream.getvalue())
 
@@ -116,7 +119,7 @@ def _epoch(row: dict[str, str]) -> Epoch:
         return float(row[name]) if row[name] else None
 
     return Epoch(
-        epoch=int(row["epoch"]),
+        epoch=int(row["epoch"]) - 1,
         step=int(row["step"]),
         validation_force_meV_per_A=float(row["validation_force_meV_per_A"]),
         validation_energy_meV_per_atom=float(row["validation_energy_meV_per_atom"]),

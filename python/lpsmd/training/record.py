@@ -17,6 +17,7 @@ from lpsmd.training.stages import Outcome
 from lpsmd.training.trainers import Stage
 
 TEACHER = "CHGNet 0.3.0 (chgnet 0.4.2), its forces and energies multiplied by force_scale"
+_FOUNDATION = "as in the foundation file, with the elements of the frames"
 SELECTION = (
     f"moving average of the weights, the epoch of the least F^2 + {ENERGY_WEIGHT:g} E^2 on the validation frames "
     f"(F: rms of force components in eV/Angstrom, E: of energies in eV/atom)"
@@ -58,7 +59,7 @@ def training_record(
         "stress_labels": False,
         "seed": plan.seed,
         "size": plan.size_name,
-        "network": {**last.network, **_only_of(plan.architecture, last)},
+        "network": _FOUNDATION if plan.foundation else {**last.network, **_only_of(plan.architecture, last)},
         "training_dtype": plan.dtype,
         "training_set_sha256": dataset.sha256(plan.functional),
         "data": {name: _frames_of(dataset, name) for name in lineage(plan.functional)},
@@ -119,7 +120,7 @@ def _stage(stage: Stage, outcome: Outcome) -> dict[str, Any]:
         **asdict(stage.schedule),
         "patience": stage.schedule.patience,
         "epochs_run": outcome.epochs_run,
-        "best_epoch": best.epoch,
+        "best_epoch": best.epoch + 1,
         "ended": outcome.ended,
         "wall_s": outcome.wall_s,
         "validation_force_rms_eV_per_A": best.validation_force_meV_per_A / 1e3,

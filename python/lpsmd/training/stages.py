@@ -263,7 +263,7 @@ class _Run:
         wall_s = self._before_s + time.monotonic() - self._began
         values = {
             "ended": ended,
-            "best_epoch": best.epoch,
+            "best_epoch": best.epoch + 1,
             "wall_s": round(wall_s, 1),
             "weights_sha256": file_sha256(weights),
         }
@@ -286,7 +286,7 @@ def _read_outcome(stage: Stage, trainer: Trainer) -> Outcome | None:
         weights_sha256=values["weights_sha256"],
         ended=values["ended"],
         epochs_run=len(epochs),
-        best=next(epoch for epoch in epochs if epoch.epoch == values["best_epoch"]),
+        best=next(epoch for epoch in epochs if epoch.epoch + 1 == values["best_epoch"]),
         wall_s=values["wall_s"],
         course=Course(stage=stage.name, epochs=tuple(epochs)),
     )
