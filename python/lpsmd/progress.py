@@ -25,14 +25,21 @@ _LINE_S = 60.0
 @contextmanager
 def watching(console: Console | None = None) -> Iterator[Watcher]:
     """Show progress on a console; without one, or where it is no terminal, by lines in the log `lpsmd`."""
+    with bars(console) as progress:
+        yield _Lines() if progress is None else _Bar(progress, progress.add_task("starting", total=None))
+
+
+@contextmanager
+def bars(console: Console | None) -> Iterator[Progress | None]:
+    """Bars at the foot of a terminal; None where there is none, and lines have to do."""
     if console is None or not console.is_terminal:
-        yield _Lines()
+        yield None
         return
     from rich.progress import BarColumn, Progress, TextColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:3.0f} %"))
     with Progress(*columns, console=console, transient=True) as progress:
-        yield _Bar(progress, progress.add_task("starting", total=None))
+        yield progress
 
 
 class _Lines:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from lpsmd.progress import duration
+from lpsmd.progress import bars, duration
 from lpsmd.training.history import Course, Epoch
 from lpsmd.training.stages import Outcome, Watcher
 from lpsmd.training.trainers import Stage
@@ -26,14 +26,8 @@ _LINE_S = 30.0
 @contextmanager
 def watching(console: Console | None = None) -> Iterator[Watcher]:
     """Show a training on a console; without one, or where it is no terminal, by lines in the log `lpsmd`."""
-    if console is None or not console.is_terminal:
-        yield _Lines()
-        return
-    from rich.progress import BarColumn, Progress, TextColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:3.0f} %"))
-    with Progress(*columns, console=console, transient=True) as progress:
-        yield _Bar(progress)
+    with bars(console) as progress:
+        yield _Lines() if progress is None else _Bar(progress)
 
 
 class _Lines:
