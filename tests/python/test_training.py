@@ -910,7 +910,10 @@ def test_requirements_pin_the_same_torch():
 
 def test_an_epoch_is_told_in_one_line(dataset, tmp_path):
     stage = stage_of("nequip", tmp_path, dataset.part("PBE", "train"), dataset.part("PBE", "validation"))
-    line = watching.epoch_line(stage, epoch(9, force=61.24, energy=3.217), epoch(7, force=60.0, energy=3.0))
-    assert line == (
+    latest, best = epoch(9, force=61.24, energy=3.217, wall_s=420.0), epoch(7, force=60.0, energy=3.0)
+    assert watching.epoch_line(stage, latest, best) == (
         "PBE: epoch 10 of at most 300, validation 61.2 meV/Å, 3.22 meV/atom; best 60.0 meV/Å, 3.00 meV/atom in epoch 8"
+        "; at most 3.4 h left"
     )
+    last = epoch(299, force=61.24, energy=3.217, wall_s=420.0)
+    assert watching.epoch_line(stage, last, best).endswith("in epoch 8")

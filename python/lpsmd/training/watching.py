@@ -82,10 +82,12 @@ class _Bar(_Lines):
 
 
 def epoch_line(stage: Stage, latest: Epoch, best: Epoch) -> str:
-    """An epoch in one line."""
+    """An epoch in one line, with the time to the greatest length of the stage at the speed so far."""
+    done = latest.epoch + 1
+    left_s = latest.wall_s / done * (stage.schedule.epochs - done)
     return (
-        f"{stage.name}: epoch {latest.epoch + 1} of at most {stage.schedule.epochs}, validation {_errors(latest)}; "
-        f"best {_errors(best)} in epoch {best.epoch + 1}"
+        f"{stage.name}: epoch {done} of at most {stage.schedule.epochs}, validation {_errors(latest)}; "
+        f"best {_errors(best)} in epoch {best.epoch + 1}{f'; at most {duration(left_s)} left' if left_s > 0.0 else ''}"
     )
 
 
