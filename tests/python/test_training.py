@@ -387,7 +387,7 @@ def test_later_stages_start_from_weights(begun, tmp_path):
     start = tmp_path / "before"
     _, stage = begun("nequip", start_from=start)
     model = values_of(stage, "model")[0]
-    assert model["model"]["checkpoint_path"] == str(start)
+    assert model["model"]["checkpoint_path"] == "../before"
     assert model["modifiers"][0]["shifts"]["P"] == -1.5
     command, _ = begun("mace", start_from=start)
     assert command[:3] == ["python", "-m", "lpsmd.training.mace_finetune"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -100,10 +101,12 @@ def _command(stage: Stage) -> list[str]:
 def _model(stage: Stage) -> dict[str, Any]:
     """A network with random weights, or that of a checkpoint with other per-type energies."""
     if stage.start_from is not None:
+        # Checkpoints of this stage keep the path, and look there again: all stages may move together.
+        start = os.path.relpath(stage.start_from, stage.folder)
         return {
             "_target_": "nequip.model.modify",
             "modifiers": [{"modifier": "modify_PerTypeScaleShift", "shifts": dict(stage.shifts_eV)}],
-            "model": {"_target_": "nequip.model.ModelFromCheckpoint", "checkpoint_path": str(stage.start_from)},
+            "model": {"_target_": "nequip.model.ModelFromCheckpoint", "checkpoint_path": start},
         }
     return {
         "_target_": "nequip.model.NequIPGNNModel",
