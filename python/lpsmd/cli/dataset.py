@@ -131,7 +131,7 @@ def import_(
     type=click.FloatRange(min=0.0),
     default=0.4,
     show_default=True,
-    help="Least rms displacement in Angstrom of a test frame of dynamics from training; 0: not checked.",
+    help="Least rms displacement in Angstrom between frames of dynamics in two parts; 0: not checked.",
 )
 def split(path: Path, validation: float, test: float, seed: int, redraw: bool, closest_rms: float) -> None:
     r"""Put each frame into training, validation or test.
@@ -140,7 +140,7 @@ def split(path: Path, validation: float, test: float, seed: int, redraw: bool, c
     equal keys frame. What shares its start, its trajectory or its name is a group and goes to one part; a frame that is
     not of dynamics and names neither is a group of its own. The group's name and the seed decide, so that no frame
     moves when the set grows; a part that is there is kept, and holds for the whole group. Refused is a split in which a
-    test frame is nearly one of training.
+    frame of dynamics is nearly one of another part.
 
     \b
       lpsmd dataset split data --validation 0.1 --test 0.15
@@ -150,7 +150,7 @@ def split(path: Path, validation: float, test: float, seed: int, redraw: bool, c
     from lpsmd.dataset.summary import split_table, summary_of
 
     done = split_dataset(path, validation=validation, test=test, seed=seed, redraw=redraw, closest_rms_A=closest_rms)
-    click.echo(split_table(summary_of(done.dataset)))
+    click.echo(split_table(summary_of(done.dataset, done.nearest)))
     click.echo(f"{path}: {len(done.parts)} frames in {done.groups} groups; {done.had_part} had a part before")
 
 
@@ -161,7 +161,7 @@ def show(path: Path, as_json: bool) -> None:
     r"""Count and measure labelled sets.
 
     Of a folder with pbe.extxyz, hse06.extxyz ..., or of one file: frames by part and region, energies, forces, levels,
-    recipes, which frames not every set has, and how close the test is to the training.
+    recipes, which frames not every set has, and how close frames of two parts are.
 
     \b
       lpsmd dataset show data
