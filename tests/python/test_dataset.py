@@ -202,14 +202,20 @@ def _no_cell(found: list[Atoms]) -> None:
 
 
 def _repeated(found: list[Atoms]) -> None:
-    found[3] = labelled(found[1].copy(), forces=found[1].get_forces())
+    found[3] = labelled(found[1].copy(), energy=found[1].get_potential_energy(), forces=found[1].get_forces())
+
+
+def _other_labels(found: list[Atoms]) -> None:
+    forces = found[1].get_forces() + 0.02 * np.eye(4, 3, k=1)
+    forces -= forces.mean(axis=0)
+    found[3] = labelled(found[1].copy(), energy=ENERGY_EV, forces=forces)
 
 
 def _repeated_and_turned(found: list[Atoms]) -> None:
     turned, forces = found[1].copy(), Atoms("X4", positions=found[1].get_forces())
     turned.rotate(33.0, (1, 2, 3), rotate_cell=True)
     forces.rotate(33.0, (1, 2, 3))
-    found[3] = labelled(turned, forces=forces.positions)
+    found[3] = labelled(turned, energy=found[1].get_potential_energy(), forces=forces.positions)
 
 
 def _other_zero(found: list[Atoms]) -> None:
@@ -230,6 +236,10 @@ def _other_zero(found: list[Atoms]) -> None:
         (_no_cell, "found periodic boundaries without a cell"),
         (_repeated, "repeats the geometry of {file} frame 1"),
         (_repeated_and_turned, "repeats the geometry of {file} frame 1"),
+        (
+            _other_labels,
+            "has the geometry of {file} frame 1, but other labels: energies differ by 0.1 eV, forces by up to 0.015",
+        ),
         (_other_zero, "eV/atom, -45.03 off the median of the 5 frames of ClLi, needed at most 1: another energy zero"),
     ],
     ids=lambda value: value.__name__ if callable(value) else "",
@@ -560,7 +570,7 @@ def test_another_label_of_a_frame_that_is_there_is_refused(tmp_path: Path) -> No
     labelled(changed[2], energy=ENERGY_EV + 0.3, forces=changed[2].get_forces())
     written(path, changed)
     before = output.read_text()
-    with pytest.raises(DatasetError, match=rf"{path} frame 2: repeats the geometry of {output} frame 2"):
+    with pytest.raises(DatasetError, match=rf"{path} frame 2: has the geometry of {output} frame 2, but other labels"):
         import_dataset([path], output, append=True)
     assert output.read_text() == before
 

@@ -13,7 +13,7 @@ from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 
 from lpsmd.dataset.checks import LabelledFrame, Tolerances, label_faults, other_zeros, unit_fault
-from lpsmd.dataset.distances import is_same_geometry, repeated_geometries
+from lpsmd.dataset.distances import is_same_geometry, repeated_geometries, unturned
 from lpsmd.dataset.errors import DatasetError
 from lpsmd.dataset.folder import alone_with
 from lpsmd.dataset.reading import SAME_LABEL, Reading, Refused, read_labelled
@@ -148,11 +148,17 @@ def _without_known(frames: Sequence[LabelledFrame], kept: Sequence[LabelledFrame
 
 
 def _is_copy(frame: LabelledFrame, other: LabelledFrame) -> bool:
-    return (
-        is_same_geometry(frame.atoms, other.atoms)
-        and abs(frame.energy_eV - other.energy_eV) <= SAME_LABEL
-        and np.allclose(frame.forces_eV_per_A, other.forces_eV_per_A, rtol=0.0, atol=SAME_LABEL)
-    )
+    return is_same_geometry(frame.atoms, other.atoms) and _label_difference(frame, other) is None
+
+
+def _label_difference(frame: LabelledFrame, other: LabelledFrame) -> str | None:
+    """By how much the labels of one geometry differ, however it is turned; None if they are the same."""
+    energy_eV = abs(frame.energy_eV - other.energy_eV)
+    forces_eV_per_A = [unturned(one.atoms, one.forces_eV_per_A) for one in (frame, other)]
+    largest_eV_per_A = float(np.abs(forces_eV_per_A[0] - forces_eV_per_A[1]).max())
+    if energy_eV <= SAME_LABEL and largest_eV_per_A <= SAME_LABEL:
+        return None
+    return f"energies differ by {energy_eV:.3g} eV, forces by up to {largest_eV_per_A:.3g} eV/Angstrom"
 
 
 def _refuse_mixtures(
@@ -203,7 +209,7 @@ def _judged(
     unique = []
     for index, frame in enumerate(candidates):
         if index in repeated:
-            fault = f"repeats the geometry of {candidates[repeated[index]].place}"
+            fault = _repeats(frame, candidates[repeated[index]])
         elif frame.name in named:
             fault = (
                 f"has the name of {named[frame.name].place}, frame={frame.name}, but another geometry; give it a key "
@@ -217,6 +223,13 @@ def _judged(
         elif index >= len(kept):
             unique.append(frame)
     return unique, refused
+
+
+def _repeats(frame: LabelledFrame, earlier: LabelledFrame) -> str:
+    difference = _label_difference(frame, earlier)
+    if difference is None:
+        return f"repeats the geometry of {earlier.place}"
+    return f"has the geometry of {earlier.place}, but other labels: {difference}; keep one of the two"
 
 
 def _refuse(frame: LabelledFrame, why: str) -> Refused:
