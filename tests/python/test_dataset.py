@@ -379,6 +379,15 @@ def test_one_name_for_two_geometries_is_refused_with_both_places(tmp_path: Path)
         import_dataset([written(tmp_path / "in.extxyz", found)], tmp_path / "set.extxyz")
 
 
+@pytest.mark.parametrize("identity", ["0012345678901234", "12e3456789012345", "3e78c8e722372881"])
+def test_a_hash_that_looks_like_a_number_stays_a_word(tmp_path: Path, identity: str) -> None:
+    first, second = _folders(tmp_path, "run1", "run2")
+    output = tmp_path / "set.extxyz"
+    import_dataset([first], output, recipe=identity)
+    assert import_dataset([second], output, recipe=identity, append=True).written == NUMBER
+    assert {atoms.info["recipe"] for atoms in ase.io.read(output, ":")} == {identity}
+
+
 # ----- where labels are ------------------------------------------------------------------------------------
 
 

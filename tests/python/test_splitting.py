@@ -204,6 +204,20 @@ def test_both_sets_get_the_same_parts_and_nothing_else_changes(tmp_path: Path) -
     assert split_dataset(path, seed=5, validation=0.2, test=0.2, redraw=True).parts != done.parts
 
 
+@pytest.mark.parametrize("quoted", ['"my part=test run"', "'the \\' part=test \" run'", "{a part=test run}"])
+def test_a_part_is_written_over_and_words_in_a_value_are_not(tmp_path: Path, quoted: str) -> None:
+    path = folder(tmp_path / "data", many())
+    file = path / "pbe.extxyz"
+    file.write_text(file.read_text().replace(" level=PBE", f' source={quoted} part = "train" level=PBE'))
+    sources = [atoms.info["source"] for atoms in ase.io.read(file, ":")]
+    assert "part=test" in sources[0]
+    done = split_dataset(path, redraw=True)
+    found = ase.io.read(file, ":")
+    assert [atoms.info["source"] for atoms in found] == sources
+    assert {atoms.info["frame"]: atoms.info["part"] for atoms in found} == done.parts
+    assert len(set(done.parts.values())) == 3
+
+
 def test_frames_that_come_later_do_not_move_the_others(tmp_path: Path) -> None:
     before = split_dataset(folder(tmp_path / "data", many())).parts
     after = split_dataset(folder(tmp_path / "data", many(40))).parts

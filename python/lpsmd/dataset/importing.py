@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import ase.io
 import numpy as np
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
@@ -15,6 +13,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from lpsmd.dataset.checks import LabelledFrame, Tolerances, label_faults, other_zeros, unit_fault
 from lpsmd.dataset.distances import is_same_geometry, repeated_geometries, unturned
 from lpsmd.dataset.errors import DatasetError
+from lpsmd.dataset.extxyz import as_extxyz
 from lpsmd.dataset.folder import alone_with
 from lpsmd.dataset.reading import SAME_LABEL, Reading, Refused, read_labelled
 from lpsmd.ensemble.files import write_atomically
@@ -101,7 +100,7 @@ def import_dataset(
         if good:
             # What is there stays as it is, to the last digit.
             present = output.read_text(encoding="utf-8").rstrip("\n") + "\n" if kept else ""
-            write_atomically(output, present + _extxyz(good))
+            write_atomically(output, present + as_extxyz([_labelled(frame) for frame in good]))
     return Imported(
         written=len(good),
         left_out=_frames(refused),
@@ -243,12 +242,6 @@ def _frames(refused: Sequence[Refused]) -> int:
 def _headline(refused: Sequence[Refused]) -> str:
     frames = _frames(refused)
     return f"{frames} bad frame{'s' if frames > 1 else ''}; nothing was written (--skip-bad leaves them out)"
-
-
-def _extxyz(frames: Sequence[LabelledFrame]) -> str:
-    stream = io.StringIO()
-    ase.io.write(stream, [_labelled(frame) for frame in frames], format="extxyz")
-    return stream.getvalue()
 
 
 def _labelled(frame: LabelledFrame) -> Atoms:
