@@ -19,7 +19,8 @@ from lpsmd.cli import main
 from lpsmd.dataset import DatasetError, import_dataset
 from lpsmd.dataset.checks import LabelledFrame, Tolerances, unit_fault
 from lpsmd.dataset.distances import is_same_geometry, repeated_geometries
-from lpsmd.dataset.folder import alone_with
+from lpsmd.dataset.folder import alone_with, read_dataset
+from lpsmd.dataset.keys import groups_of
 from support.dft import DFT_FOLDER, FIRST, first_frames
 
 ENERGY_EV, NUMBER = -8130.0, 5
@@ -377,6 +378,42 @@ def test_one_name_for_two_geometries_is_refused_with_both_places(tmp_path: Path)
     found[0].info["frame"] = found[4].info["frame"] = 7  # ASE reads such a name as a number
     with pytest.raises(DatasetError, match=r"in.extxyz frame 4: has the name of .*in.extxyz frame 0, frame=7,"):
         import_dataset([written(tmp_path / "in.extxyz", found)], tmp_path / "set.extxyz")
+
+
+@pytest.mark.parametrize("independent", [False, True])
+def test_frames_of_two_folders_get_the_names_of_their_geometries(tmp_path: Path, independent: bool) -> None:
+    pbe, hse06 = _folders(tmp_path, "pbe", "hse06")
+    data = tmp_path / "data"
+    import_dataset([pbe], data / "pbe.extxyz", level="PBE", independent=independent)
+    found = ase.io.read(pbe, ":")[::-1]
+    for atoms in found:
+        labelled(atoms, energy=ENERGY_EV - 1.0, forces=atoms.get_forces())
+        atoms.positions[1] += atoms.cell[0]
+    written(hse06, found)
+    options = {"level": "HSE06", "independent": independent, "names_of": data / "pbe.extxyz"}
+    import_dataset([hse06], data / "hse06.extxyz", **options)
+    assert import_dataset([hse06], data / "hse06.extxyz", append=True, **options).known == NUMBER
+    both = [ase.io.read(data / file, ":") for file in ("pbe.extxyz", "hse06.extxyz")]
+    assert [a.info["frame"] for a in both[1]] == [a.info["frame"] for a in both[0]][::-1]
+    assert len(read_dataset(data).frames()) == NUMBER
+    assert len(set(groups_of([*both[0], *both[1]]))) == (NUMBER if independent else 1)
+
+
+def test_a_frame_without_its_like_gets_no_name(tmp_path: Path) -> None:
+    pbe, hse06 = _folders(tmp_path, "pbe", "hse06")
+    output = tmp_path / "data" / "pbe.extxyz"
+    import_dataset([pbe], output)
+    found = ase.io.read(pbe, ":")
+    found[2].positions[0, 2] += 0.02
+    written(hse06, found)
+    says = (
+        rf"{hse06} frame 2: found no frame of its geometry in {output}, .*the closest, pbe/run_2, is 0.01 Angstrom rms"
+    )
+    with pytest.raises(DatasetError, match=says):
+        import_dataset([hse06], tmp_path / "hse06.extxyz", names_of=output)
+    command = ["dataset", "import", str(hse06), "-o", str(tmp_path / "hse06.extxyz"), "--names-of", str(output)]
+    done = CliRunner().invoke(main, [*command, "--skip-bad"])
+    assert f"{NUMBER - 1} frames, 1 left out" in done.stdout
 
 
 @pytest.mark.parametrize("identity", ["0012345678901234", "12e3456789012345", "3e78c8e722372881"])

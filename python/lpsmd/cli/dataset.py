@@ -46,6 +46,13 @@ def dataset() -> None:
     help="Frames that name no dynamics (start, trajectory) are of none; default: those of one file stay together.",
 )
 @click.option(
+    "--names-of",
+    metavar="SET",
+    type=click.Path(path_type=Path),
+    help="Give frames the names (key frame) that their geometries have in this set, as two functionals need them; "
+    "frames that are not there are bad.",
+)
+@click.option(
     "--net-force",
     type=float,
     help="Largest sum of the forces over the root of the number of atoms, eV/Angstrom; default 0.01.",
@@ -68,6 +75,7 @@ def import_(
     recipe: str | None,
     mixed_recipes: bool,
     independent: bool,
+    names_of: Path | None,
     net_force: float | None,
     closest: float | None,
     energy_spread: float | None,
@@ -86,6 +94,7 @@ def import_(
 
     \b
       lpsmd dataset import run1/OUTCAR run2/vasprun.xml --level PBE -o pbe.extxyz
+      lpsmd dataset import hse/vasprun.xml --level HSE06 -o hse06.extxyz --names-of pbe.extxyz
       lpsmd dataset import cp2k.extxyz --units Hartree/Bohr --level PBE -o pbe.extxyz
       lpsmd dataset import labels/pbe.extxyz -o data/pbe.extxyz --append
     """
@@ -107,6 +116,7 @@ def import_(
         recipe=recipe,
         mixed_recipes=mixed_recipes,
         independent=independent,
+        names_of=names_of,
         append=append,
         tolerances=Tolerances(**{name: value for name, value in given.items() if value is not None}),
         skip_bad=skip_bad,

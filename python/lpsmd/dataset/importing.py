@@ -11,10 +11,11 @@ from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 
 from lpsmd.dataset.checks import LabelledFrame, Tolerances, label_faults, other_zeros, unit_fault
-from lpsmd.dataset.distances import is_same_geometry, repeated_geometries, unturned
+from lpsmd.dataset.distances import is_same_geometry, nearest_frames, repeated_geometries, unturned
 from lpsmd.dataset.errors import DatasetError
 from lpsmd.dataset.extxyz import as_extxyz
-from lpsmd.dataset.folder import alone_with
+from lpsmd.dataset.folder import alone_with, read_dataset
+from lpsmd.dataset.keys import FRAME, TRAJECTORY
 from lpsmd.dataset.reading import SAME_LABEL, Reading, Refused, read_labelled
 from lpsmd.ensemble.files import write_atomically
 
@@ -44,6 +45,7 @@ def import_dataset(
     recipe: str | None = None,
     mixed_recipes: bool = False,
     independent: bool = False,
+    names_of: Path | None = None,
     append: bool = False,
     tolerances: Tolerances | None = None,
     skip_bad: bool = False,
@@ -68,6 +70,9 @@ def import_dataset(
     independent
         Frames without `start`, `trajectory` and `kind` are of no dynamics; else those of one file stay together when
         the set is split.
+    names_of
+        Set whose geometries give these frames their names, which one geometry needs in the sets of two functionals. A
+        frame without its like there is refused.
     append
         Keep the frames of `output` with all their keys, and add to them. What is there already, by name, geometry and
         labels, is passed over.
@@ -87,6 +92,9 @@ def import_dataset(
     with alone_with(output.parent):
         kept = _present(output, append=append)
         readable, refused = _read(files, reading, allowed, units=units)
+        if names_of is not None:
+            readable, nameless = _named_as_in(names_of, readable)
+            refused += nameless
         new, known = _without_known(readable, kept)
         _refuse_mixtures([*kept, *new], level=level, recipe=recipe, mixed_recipes=mixed_recipes)
         good, bad = _judged(new, kept, allowed)
@@ -137,6 +145,31 @@ def _read(
         refused += [*bad, *(_refuse(frame, looks) for frame in found if looks)]
         readable += [] if looks else found
     return readable, refused
+
+
+def _named_as_in(path: Path, frames: Sequence[LabelledFrame]) -> tuple[list[LabelledFrame], list[Refused]]:
+    """Frames with the names that their geometries have in another set, and those that are not there."""
+    others = read_dataset(path).frames()
+    names, geometries = list(others), list(others.values())
+    earlier = repeated_geometries([*geometries, *(frame.atoms for frame in frames)])
+    named, refused = [], []
+    for index, frame in enumerate(frames, start=len(names)):
+        same = earlier.get(index, index)
+        if same < len(names):
+            _rename(frame.atoms, names[same])
+            named.append(frame)
+        else:
+            (nearest,) = nearest_frames([frame.atoms], geometries)
+            closest = f"; the closest, {names[nearest[0]]}, is {nearest[1]:.2g} Angstrom rms away" if nearest else ""
+            why = f"found no frame of its geometry in {path}, needed the same atoms in the same order{closest}"
+            refused.append(_refuse(frame, f"{why}; import it without --names-of"))
+    return named, refused
+
+
+def _rename(atoms: Atoms, name: str) -> None:
+    if atoms.info.get(TRAJECTORY) == atoms.info[FRAME]:  # it is of no dynamics
+        atoms.info[TRAJECTORY] = name
+    atoms.info[FRAME] = name
 
 
 def _without_known(frames: Sequence[LabelledFrame], kept: Sequence[LabelledFrame]) -> tuple[list[LabelledFrame], int]:
