@@ -59,7 +59,7 @@ def resolution_of(base: ModelSpec, other: ModelSpec, *, species: str) -> Functio
         reason = f"the passport of {other.label} has no functional_difference"
     elif told.base.lower() != base.functional.lower():
         reason = f"the passport of {other.label} tells of {told.base}, not of {base.functional}"
-    elif told.base_sha256 not in (None, base.sha256):
+    elif None not in (told.base_sha256, base.weights_sha256) and told.base_sha256 != base.weights_sha256:
         reason = f"the passport of {other.label} tells of another {base.functional} model than {base.label}"
     elif missing := [of for of in (R2.ALL, species) if of not in found]:
         reason = f"the passport of {other.label} has no R^2 for {' and '.join(missing)}"

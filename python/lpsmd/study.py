@@ -102,7 +102,7 @@ class R2:
 class FunctionalDifference:
     """What a passport tells of the forces of its functional less those of another, on held-out frames.
 
-    `base` is the other functional, `base_sha256` the file of its model, None where the passport tells none.
+    `base` is the other functional, `base_sha256` the weights of its model, None where the passport tells none.
     """
 
     base: str
@@ -114,8 +114,8 @@ class FunctionalDifference:
 class ModelSpec:
     """A model file of the study and what its passport says.
 
-    `training_seed` and `functional_difference` are None where the passport tells none; `knows_stress` is True where
-    the labels had a stress.
+    `training_seed`, `weights_sha256` and `functional_difference` are None where the passport tells none; `knows_stress`
+    is True where the labels had a stress.
     """
 
     label: str
@@ -127,6 +127,7 @@ class ModelSpec:
     type_names: tuple[str, ...]
     training_seed: int | None
     knows_stress: bool
+    weights_sha256: str | None = None
     functional_difference: FunctionalDifference | None = None
 
 

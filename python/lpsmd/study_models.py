@@ -24,9 +24,10 @@ DEMO_FOLDER = Path(__file__).resolve().parent / "demo"
 SEED_KEY = "seed"
 STRESS_KEY = "stress_labels"
 #: The key with what `lpsmd.models.accuracy.difference_of` found on held-out frames against the model that a training
-#: started from, and the one with that model's file (`model_sha256`).
+#: started from, the one with the weights of that model, and the one with its own, of the last stage.
 DIFFERENCE_KEY = "functional_difference"
 PARENT_KEY = "parent"
+STAGES_KEY = "stages"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,14 +75,18 @@ def functional_difference(passport: Passport) -> FunctionalDifference | None:
     told = passport.training.get(DIFFERENCE_KEY)
     if not isinstance(told, dict):
         return None
-    by_element, parent = told.get("by_element"), passport.training.get(PARENT_KEY)
+    by_element = told.get("by_element")
     rows = {R2.ALL: told, **(by_element if isinstance(by_element, dict) else {})}
-    base_sha256 = parent.get("model_sha256") if isinstance(parent, dict) else None
     return FunctionalDifference(
         base=str(told.get("base", "PBE")),
-        base_sha256=base_sha256 if isinstance(base_sha256, str) else None,
+        base_sha256=_weights_sha256(passport.training.get(PARENT_KEY)),
         r2=tuple(_r2(rows)),
     )
+
+
+def _weights_sha256(told: object) -> str | None:
+    found = told.get("weights_sha256") if isinstance(told, dict) else None
+    return found if isinstance(found, str) else None
 
 
 def _r2(rows: Mapping[str, Any]) -> Iterator[R2]:
@@ -188,7 +193,7 @@ def _read(want: _Wanted, path: Path) -> ModelSpec:
             f"{want.where}: the name of {path} makes no label: found {label!r}, needed letters, digits and . _ -; "
             f"give it one in [[models]], or rename the file"
         )
-    told = training_seed(passport)
+    told, stages = training_seed(passport), passport.training.get(STAGES_KEY)
     for what, asked, found in (
         ("architecture", want.architecture, passport.architecture),
         ("functional", want.functional, passport.functional),
@@ -209,6 +214,7 @@ def _read(want: _Wanted, path: Path) -> ModelSpec:
         type_names=passport.type_names,
         training_seed=want.training_seed if told is None else told,
         knows_stress=knows_stress(passport),
+        weights_sha256=_weights_sha256(stages[-1]) if isinstance(stages, (list, tuple)) and stages else None,
         functional_difference=functional_difference(passport),
     )
 

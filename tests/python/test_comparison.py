@@ -16,7 +16,7 @@ from lpsmd.analysis import Verdict
 from lpsmd.analysis.arrhenius import BOLTZMANN_EV_PER_K
 from lpsmd.analysis.comparison import compare
 from lpsmd.resolution import pairs, resolution_of
-from lpsmd.study import Study, file_sha256
+from lpsmd.study import Study
 from lpsmd.study_file import load_study, study_warnings
 from support.coefficients import diffusion_of
 from support.studies import STUDY, soft_model, study_file
@@ -165,11 +165,6 @@ def of_hse06(folder: Path, training: dict[str, object]) -> Study:
         (told(0.9, None), None, "the passport of soft_hse06 has no R^2 for Li"),
         (told(0.9, "high"), None, "the passport of soft_hse06 has no R^2 for Li"),
         (told(0.9, 0.9, base="PBEsol"), None, "the passport of soft_hse06 tells of PBEsol, not of PBE"),
-        (
-            {**told(0.9, 0.9), "parent": {"model_sha256": "00ff"}},
-            None,
-            "the passport of soft_hse06 tells of another PBE model than soft_pbe",
-        ),
     ],
 )
 def test_a_comparison_says_whether_the_functional_is_resolved(
@@ -196,14 +191,21 @@ def test_a_comparison_says_whether_the_functional_is_resolved(
     assert Study.from_dict(record).models[1].functional_difference is None
 
 
-def test_the_parent_of_a_passport_is_told_by_its_file(tmp_path: Path) -> None:
+def test_the_parent_of_a_passport_is_told_by_its_weights(tmp_path: Path) -> None:
     path = study_file(tmp_path, TWO)
-    parent = {"model_sha256": file_sha256(tmp_path / "soft_pbe.pt")}
+    stages = [{"stage": "teacher", "weights_sha256": "ff00"}, {"stage": "PBE", "weights_sha256": "00ff"}]
+    soft_model(tmp_path / "soft_pbe.pt", training={"stages": stages})
+    parent = {"functional": "PBE", "weights_sha256": "00ff"}
     soft_model(tmp_path / "soft_hse06.pt", functional="HSE06", training={**told(0.9, 0.9), "parent": parent})
     (pair,) = pairs(load_study(path))
     assert [model.label for model in pair] == ["soft_pbe", "soft_hse06"]
     assert resolution_of(*pair, species="Li").resolved is True
     assert resolution_of(*pair, species="P").reason == "the passport of soft_hse06 has no R^2 for P"
+    soft_model(tmp_path / "soft_pbe.pt", training={"stages": stages[:1]})
+    (pair,) = pairs(load_study(path))
+    found = resolution_of(*pair, species="Li")
+    assert found.resolved is None
+    assert found.reason == "the passport of soft_hse06 tells of another PBE model than soft_pbe"
 
 
 def test_an_activation_energy_for_each_model(study: Study) -> None:

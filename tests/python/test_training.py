@@ -18,7 +18,7 @@ import pytest
 from click.testing import CliRunner
 
 from lpsmd.cli.train import train
-from lpsmd.training import data, environments, history, pipeline, pretraining, record, stages, watching
+from lpsmd.training import data, environments, history, mace_finetune, pipeline, pretraining, record, stages, watching
 from lpsmd.training.data import TrainingError
 from lpsmd.training.history import Course
 from lpsmd.training.plan import TrainingPlan
@@ -69,6 +69,14 @@ def test_pbe_needs_no_hse06(tmp_path):
         data.read_dataset(tmp_path, "HSE06")
 
 
+def test_a_file_that_cannot_be_read_is_named(tmp_path):
+    write_dataset(tmp_path, pbe=labelled_frames("PBE"))
+    path = tmp_path / "pbe.extxyz"
+    path.write_text(path.read_text()[:-3000])
+    with pytest.raises(TrainingError, match=r"pbe\.extxyz: cannot be read: "):
+        data.read_dataset(tmp_path, "PBE")
+
+
 def without(key):
     def change(frames):
         del frames[3].info[key]
@@ -92,6 +100,14 @@ def all_in_training(frames):
         atoms.info["part"] = "train"
 
 
+def of_hse06(frames):
+    frames[3].info["level"] = "HSE06"
+
+
+def with_no_number(frames):
+    frames[3].calc.results["forces"][0, 0] = np.nan
+
+
 def repeated(frames):
     frames.append(frames[0].copy())
     frames[-1].calc = frames[0].calc
@@ -111,6 +127,8 @@ def repeated(frames):
             all_in_training,
             r"found 9 train, 0 validation, 0 test frames, needed at least one of each; `lpsmd datas",
         ),
+        (of_hse06, r"frame 3 \(md900_chgnet_pbe_010\): found labels of HSE06, needed those of PBE"),
+        (with_no_number, r"frame 3 \(md900_chgnet_pbe_010\): found an energy or force that is no finite number"),
         (repeated, r"found the frame early_0 2 times, needed a name for each frame"),
     ],
 )
@@ -127,6 +145,18 @@ def test_a_test_frame_that_the_parent_has_seen_is_refused(tmp_path):
     members[0].info["part"] = "test"
     write_dataset(tmp_path, pbe=labelled_frames("PBE"), hse06=members)
     with pytest.raises(TrainingError, match="found frame early_0 in train of PBE and in test of HSE06, needed one"):
+        data.read_dataset(tmp_path, "HSE06")
+
+
+@pytest.mark.parametrize("axis", [None, "z"])
+def test_labels_of_another_geometry_are_refused(tmp_path, axis):
+    members = labelled_frames("HSE06")
+    if axis is None:
+        members[0].numbers = members[0].numbers[::-1]
+    else:  # lpsmd dataset takes the same crystal in another orientation for the same; its forces have other components
+        members[0].rotate(90, axis, rotate_cell=True)
+    write_dataset(tmp_path, pbe=labelled_frames("PBE"), hse06=members)
+    with pytest.raises(TrainingError, match="found two geometries of frame early_0 in PBE and HSE06, needed the same"):
         data.read_dataset(tmp_path, "HSE06")
 
 
@@ -349,6 +379,34 @@ def test_mace_epochs_are_read(tmp_path):
     assert found[2].validation_energy_meV_per_atom == pytest.approx(1e3 * last["rmse_e_per_atom"])
 
 
+def mace_checkpoints(stage):
+    """What is in the checkpoints, by their number."""
+    paths = (stage.folder / "checkpoints").glob("mace_run-1_epoch-*.pt")
+    return {int(path.stem.split("-")[-1]): zipfile.ZipFile(path).read("weights").decode() for path in paths}
+
+
+def put_mace_checkpoint(stage, number, text):
+    path = mace.checkpoint(stage, epoch(number, force=1.0))
+    path.parent.mkdir(exist_ok=True)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("weights", text)
+
+
+def test_mace_goes_on_after_its_best_epoch_and_leaves_it(begun):
+    _, stage = begun("mace")
+    put_mace_checkpoint(stage, 4, "four")
+    mace.checkpoint(stage, epoch(6, force=1.0)).write_text("PK half")
+    for _ in range(2):  # killed before the next epoch has ended: that one again
+        assert mace.restart(stage)[-1] == "--restart_latest"
+        assert mace_checkpoints(stage) == {4: "four", 5: "four"}
+    put_mace_checkpoint(stage, 5, "five")
+    mace.restart(stage)
+    assert mace_checkpoints(stage) == {4: "four", 5: "five", 6: "five"}
+    mace.checkpoint(stage, epoch(7, force=1.0)).write_text("PK half")
+    assert mace.finish(stage, epoch(4, force=1.0))[-1] == "--max_num_epochs=0"
+    assert mace_checkpoints(stage) == {4: "four"}
+
+
 def test_deepmd_epochs_are_read(tmp_path):
     assert deepmd.epochs(short("deepmd", tmp_path)) == []
     put("deepmd_val_ema.log", tmp_path / "val_ema.log")
@@ -455,6 +513,7 @@ with Path("val_ema.log").open("a" if first else "w") as log:
             time.sleep(60)
         log.write(f"{step} 0.0 {error}\\n")
         log.flush()
+        time.sleep(0.5 * (error % 1 == 0.25))
         for name in ("model.ckpt", "model_ema.ckpt"):
             with zipfile.ZipFile(f"{name}-{step}.pt", "w") as archive:
                 archive.writestr("weights", f"{name} of step {step}")
@@ -504,6 +563,12 @@ def test_early_stopping_ends_the_trainer(driven):
 def test_time_ends_the_trainer_with_what_it_has(driven):
     outcome = driven(9, 7, -1, 1, budget_s=0.5)
     assert (outcome.ended, outcome.epochs_run, kept(outcome)) == ("out of time", 2, "model_ema.ckpt of step 2")
+
+
+def test_time_ends_no_trainer_before_its_first_checkpoint(driven):
+    # Half a second for the first: its line is in the log, its checkpoint is not there yet.
+    outcome = driven(9.25, -1, 1, budget_s=0.1)
+    assert (outcome.ended, outcome.epochs_run, kept(outcome)) == ("out of time", 1, "model_ema.ckpt of step 1")
 
 
 def test_needless_checkpoints_are_deleted(driven):
@@ -620,6 +685,17 @@ def test_a_foundation_model_brings_its_network(tmp_path):
         plan_of(architecture="mace", foundation=model, pretraining="chgnet")
 
 
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_foundation_file_that_is_no_model_of_mace_is_named(tmp_path, whole):
+    import torch
+
+    path = tmp_path / "checkpoint.model"
+    torch.save({"model": {}}, path)
+    path.write_bytes(path.read_bytes()[: None if whole else 300])
+    with pytest.raises(TrainingError, match=r"checkpoint\.model: no model of MACE can be read there: .*; take its"):
+        mace_finetune.read_network(path)
+
+
 def test_stages_are_those_of_the_functional():
     assert plan_of().stages == ("PBE", "HSE06")
     assert plan_of(functional="PBE", pretraining="chgnet").stages == ("teacher", "PBE")
@@ -672,6 +748,14 @@ def test_other_elements_need_no_teacher(tmp_path):
     plan = plan_of(functional="PBE", data=tmp_path, workdir=tmp_path / "work", pretraining="chgnet")
     with pytest.raises(TrainingError, match=r"found frames of Li, P, S, Br, needed Li, P, S, Cl, .*--pretraining none"):
         pipeline.train_model(plan, watcher=Watching())
+
+
+@pytest.mark.parametrize("name", ["workdir", "output"])
+def test_a_folder_that_cannot_be_written_is_named_first(tmp_path, folder, name):
+    (tmp_path / "file").write_text("")
+    paths = {"workdir": tmp_path / "work", "output": tmp_path / "m.pt", name: tmp_path / "file" / "new" / "m.pt"}
+    with pytest.raises(TrainingError, match=r"file/new.*: cannot be written: Not a directory; take another --workdir"):
+        pipeline.train_model(plan_of(functional="PBE", data=folder, **paths), watcher=Watching())
 
 
 def test_a_folder_that_is_no_environment_is_named(tmp_path, folder):

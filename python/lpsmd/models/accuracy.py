@@ -25,6 +25,10 @@ NOT_GIVEN = "not given"
 RESOLVED_R2 = 0.5
 
 
+#: Positions and cells of one geometry agree to this, Angstrom; files have eight decimals.
+_SAME_A = 1e-4
+
+
 class AccuracyError(LpsmdError):
     """Predictions and labels that cannot be compared."""
 
@@ -65,6 +69,14 @@ def group_of(atoms: Atoms) -> str:
         f"found a frame with the keys {', '.join(atoms.info) or 'none'}, needed start, trajectory or frame; give each "
         f"frame a name under frame"
     )
+
+
+def can_subtract_forces(first: Atoms, second: Atoms) -> bool:
+    """Whether the same atoms stand in the same order on the same places of one cell, in one orientation."""
+    if first.get_chemical_symbols() != second.get_chemical_symbols():
+        return False
+    pairs = ((first.positions, second.positions), (first.cell.array, second.cell.array))
+    return all(np.allclose(one, other, rtol=0.0, atol=_SAME_A) for one, other in pairs)
 
 
 def errors_of(frames: Sequence[Atoms], predicted: EnergiesAndForces, labelled: EnergiesAndForces) -> dict[str, Any]:

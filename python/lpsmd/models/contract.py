@@ -139,7 +139,8 @@ class Passport:
         Free: set hash, package versions, held-out errors. Some keys mean something to a study: `seed`, a whole
         number; `stress_labels`, true where the labels had a stress; and `functional_difference`, what
         `lpsmd.models.accuracy.difference_of` found against the model of another functional, with `base`, that
-        functional (PBE without it). `parent.model_sha256` is the file of that model.
+        functional (PBE without it). `parent.weights_sha256` are the weights of that model, which stand in its own
+        passport as those of its last of `stages`.
     reference
         A frame that the program must reproduce wherever it is loaded.
     """

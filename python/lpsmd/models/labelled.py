@@ -9,10 +9,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ase.io
-import numpy as np
 from ase import Atoms
 
-from lpsmd.models.accuracy import AccuracyError, EnergiesAndForces, FloatArray, difference_of, errors_of, fit_scale
+from lpsmd.models.accuracy import (
+    AccuracyError,
+    EnergiesAndForces,
+    FloatArray,
+    can_subtract_forces,
+    difference_of,
+    errors_of,
+    fit_scale,
+)
 from lpsmd.models.contract import ModelFileError, load_model, read_passport
 
 if TYPE_CHECKING:
@@ -20,9 +27,6 @@ if TYPE_CHECKING:
 
 #: Called with the number of evaluations that are done, and of all.
 Progress = Callable[[int, int], None]
-
-#: Positions and cells of one geometry agree to this, Angstrom; files have eight decimals.
-_SAME_A = 1e-4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -213,7 +217,7 @@ def _pairs(base: Sequence[Atoms], other: Sequence[Atoms], *, where: str) -> list
             f"names under the key frame, as `lpsmd label` writes them"
         )
     for pair in pairs:
-        if not _same_geometry(pair.base, pair.other):
+        if not can_subtract_forces(pair.base, pair.other):
             raise AccuracyError(
                 f"{where}: frame {pair.base.info['frame']} has two geometries, needed one; label the same file with "
                 f"both functionals"
@@ -232,14 +236,6 @@ def _by_name(frames: Sequence[Atoms], where: str) -> dict[str, Atoms]:
             )
         named[str(name)] = atoms
     return named
-
-
-def _same_geometry(base: Atoms, other: Atoms) -> bool:
-    return (
-        base.get_chemical_symbols() == other.get_chemical_symbols()
-        and np.allclose(base.positions, other.positions, rtol=0.0, atol=_SAME_A)
-        and np.allclose(base.cell.array, other.cell.array, rtol=0.0, atol=_SAME_A)
-    )
 
 
 def _subtract(second: Sequence[FloatArray], first: Sequence[FloatArray]) -> list[FloatArray]:

@@ -23,7 +23,7 @@ from ase.neighborlist import neighbor_list
 from numpy.typing import NDArray
 
 from lpsmd.errors import LpsmdError
-from lpsmd.models.accuracy import EnergiesAndForces
+from lpsmd.models.accuracy import EnergiesAndForces, can_subtract_forces
 
 #: Each functional with the one whose weights its training starts from.
 PARENTS: Mapping[str, str | None] = {"PBE": None, "HSE06": "PBE"}
@@ -86,12 +86,13 @@ def read_dataset(folder: Path, functional: str) -> Dataset:
     ------
     TrainingError
         Naming each fault: a file that is not there, a frame without name, label or part, a part without frames, a
-        geometry that is in one part for one functional and in another for the other.
+        frame that has another part or geometry for one functional than for the other.
     """
     frames = {name: _read(folder / f"{name.lower()}.extxyz") for name in lineage(functional)}
     first, *later = frames
     for name in later:
         _require_same_parts(first, frames[first], name, frames[name], folder=folder)
+        _require_same_geometries(first, frames[first], name, frames[name], folder=folder)
     elements = {symbol for members in frames.values() for atoms in members for symbol in atoms.symbols}
     return Dataset(
         folder=folder,
@@ -105,7 +106,12 @@ def _read(path: Path) -> list[Atoms]:
         raise TrainingError(
             f"{path}: no such file, needed the {path.stem.upper()} labels there; `lpsmd dataset import` makes it"
         )
-    frames = [_frame(source, f"{path}: frame {number}") for number, source in enumerate(read(path, ":"))]
+    try:
+        sources = read(path, ":", format="extxyz")
+    except Exception as error:  # ASE's readers raise anything
+        raise TrainingError(f"{path}: cannot be read: {error}; `lpsmd dataset show` checks a data set") from error
+    frames = [_frame(source, f"{path}: frame {number}") for number, source in enumerate(sources)]
+    _require_labels_of(path, frames)
     counts = Counter(str(atoms.info["part"]) for atoms in frames)
     empty = [part for part in PARTS if not counts[part]]
     if empty:
@@ -118,6 +124,22 @@ def _read(path: Path) -> list[Atoms]:
     if twice:
         raise TrainingError(f"{path}: found the frame {twice[0]} {names[twice[0]]} times, needed a name for each frame")
     return sorted(frames, key=lambda atoms: str(atoms.info["frame"]))
+
+
+def _require_labels_of(path: Path, frames: Sequence[Atoms]) -> None:
+    """Else a passport would name another functional than the model was trained on."""
+    for number, atoms in enumerate(frames):
+        level = str(atoms.info.get("level", path.stem))
+        if level.lower() != path.stem.lower():
+            raise TrainingError(
+                f"{path}: frame {number} ({atoms.info['frame']}): found labels of {level}, needed those of "
+                f"{path.stem.upper()}; put each functional into the file of its name"
+            )
+        if not (math.isfinite(atoms.info[ENERGY_KEY]) and np.isfinite(atoms.arrays[FORCES_KEY]).all()):
+            raise TrainingError(
+                f"{path}: frame {number} ({atoms.info['frame']}): found an energy or force that is no finite number; "
+                f"`lpsmd dataset import` checks labelled frames"
+            )
 
 
 def _frame(source: Atoms, place: str) -> Atoms:
@@ -152,6 +174,18 @@ def _require_same_parts(
             raise TrainingError(
                 f"{folder}: found frame {atoms.info['frame']} in {before} of {first} and in {atoms.info['part']} of "
                 f"{name}, needed one part; run `lpsmd dataset split` on the folder"
+            )
+
+
+def _require_same_geometries(
+    first: str, parents: Sequence[Atoms], name: str, frames: Sequence[Atoms], *, folder: Path
+) -> None:
+    """Else the difference of the functionals would be one of forces on other atoms, or along other axes."""
+    for base, other in zip(*common_geometries(parents, frames), strict=True):
+        if not can_subtract_forces(base, other):
+            raise TrainingError(
+                f"{folder}: found two geometries of frame {other.info['frame']} in {first} and {name}, needed the same "
+                f"atoms in the same order and orientation; label one file with both functionals"
             )
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from lpsmd.ensemble.files import write_atomically
 
 #: Weight of the squared energy error (eV/atom)^2 where the squared force error (eV/Angstrom)^2 has 1, in losses and
-#: score: errors of 60 meV/Angstrom and 3 meV/atom contribute as 8 to 1. For 50 atoms, Deep Potential's own loss
-#: ends there.
+#: score: errors of 60 meV/Angstrom and 3 meV/atom contribute as 8 to 1. For 50 atoms, Deep Potential's own loss would
+#: get there at a learning rate of 0.
 ENERGY_WEIGHT = 50.0
 
 

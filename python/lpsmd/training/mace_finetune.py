@@ -27,6 +27,24 @@ def value_of(arguments: list[str], name: str) -> str:
     return next(text.split("=", 1)[1] for text in reversed(arguments) if text.startswith(f"--{name}="))
 
 
+def read_network(model: Path) -> Any:
+    """The network in a model file of MACE.
+
+    Raises
+    ------
+    TrainingError
+        If the file is none.
+    """
+    import torch
+
+    try:
+        network = torch.load(model, map_location="cpu", weights_only=False)
+        network.atomic_energies_fn  # noqa: B018 what other models and checkpoints do not have
+    except Exception as error:  # torch's reader raises anything
+        raise TrainingError(f"{model}: no model of MACE can be read there: {error}; take its .model file") from error
+    return network
+
+
 def with_energies_for(model: Path, frames: list[Atoms], target: Path) -> dict[int, float]:
     """Write a copy of a MACE model with the per-type energies that the frames need; return those of their elements.
 
@@ -38,7 +56,7 @@ def with_energies_for(model: Path, frames: list[Atoms], target: Path) -> dict[in
     import torch
     from mace.calculators import MACECalculator
 
-    network = torch.load(model, map_location="cpu", weights_only=False)
+    network = read_network(model)
     known = [chemical_symbols[int(number)] for number in network.atomic_numbers]
     elements = sorted({symbol for atoms in frames for symbol in atoms.symbols}, key=chemical_symbols.index)
     missing = [name for name in elements if name not in known]
@@ -48,10 +66,12 @@ def with_energies_for(model: Path, frames: list[Atoms], target: Path) -> dict[in
             f"start from a model of these elements"
         )
     energies = network.atomic_energies_fn.atomic_energies
-    per_type = dict(zip(known, energies.detach().double().reshape(-1, len(known))[0].tolist(), strict=True))
+    if energies.numel() != len(known):
+        raise TrainingError(f"{model}: found {energies.numel() // len(known)} heads, needed a model of one")
+    per_type = dict(zip(known, energies.detach().double().flatten().tolist(), strict=True))
     calculator = MACECalculator(models=network.double(), device="cpu", default_dtype="float64")
     moved = moved_shifts_eV({name: per_type[name] for name in elements}, _predicted(frames, calculator), frames)
-    network = torch.load(model, map_location="cpu", weights_only=False)
+    network = read_network(model)
     energies = network.atomic_energies_fn.atomic_energies
     ordered = [moved.get(name, per_type[name]) for name in known]
     energies.copy_(torch.tensor(ordered, dtype=energies.dtype).reshape(energies.shape))

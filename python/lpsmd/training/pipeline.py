@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -57,6 +58,8 @@ def train_model(plan: TrainingPlan, *, watcher: Watcher) -> dict[str, Any]:
     workdir = plan.workdir.resolve()
     dataset = read_dataset(plan.data, plan.functional)
     _check_pretraining(plan, dataset)
+    for folder in (workdir, plan.output.resolve().parent):
+        _require_writable(folder)
     tools = _tools(plan, workdir)
     teacher = _teacher(plan, dataset, workdir, watcher)
     log = _TrainingLog(plan.output.with_suffix(".training.csv"), watcher)
@@ -86,7 +89,6 @@ class _TrainingLog:
     def __init__(self, path: Path, watcher: Watcher) -> None:
         self._path, self._watcher = path, watcher
         self._courses: dict[str, Course] = {}
-        path.parent.mkdir(parents=True, exist_ok=True)
         self.says, self.epoch, self.ended = watcher.says, watcher.epoch, watcher.ended
 
     def course(self, course: Course) -> None:
@@ -94,6 +96,18 @@ class _TrainingLog:
         self._courses[course.stage] = course
         write_csv(self._path, list(self._courses.values()))
         self._watcher.course(course)
+
+
+def _require_writable(folder: Path) -> None:
+    """Before hours of training, and not after them."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise TrainingError(
+            f"{folder}: cannot be written: {error.strerror}; take another --workdir or --output"
+        ) from error
 
 
 def _check_pretraining(plan: TrainingPlan, dataset: Dataset) -> None:
@@ -256,14 +270,16 @@ def _minus(first: Sequence[Any], second: Sequence[Any]) -> list[Any]:
 def _predict(plan: TrainingPlan, outcome: Outcome, frames: Sequence[Atoms], *, tools: Tools) -> EnergiesAndForces:
     """Predictions of a finished stage, by the trainer package's own calculator."""
     folder = outcome.weights.parent
-    write_extxyz(folder / "test.extxyz", frames)
-    predictions = folder / "test.npz"
-    _in_environment(
-        ["-m", "lpsmd.training.predict", plan.architecture, outcome.weights, folder / "test.extxyz", "-o", predictions],
-        log_file=folder / "predict.log",
-        tools=tools,
-    )
-    return read_predictions(predictions, frames)
+    # A folder of its own: the trainings of two functionals may judge one stage at the same time.
+    with tempfile.TemporaryDirectory(dir=folder, prefix="judged-") as own:
+        geometries, predictions = Path(own) / "test.extxyz", Path(own) / "test.npz"
+        write_extxyz(geometries, frames)
+        _in_environment(
+            ["-m", "lpsmd.training.predict", plan.architecture, outcome.weights, geometries, "-o", predictions],
+            log_file=folder / "predict.log",
+            tools=tools,
+        )
+        return read_predictions(predictions, frames)
 
 
 def _export(plan: TrainingPlan, dataset: Dataset, outcome: Outcome, record: Mapping[str, Any], *, tools: Tools) -> None:

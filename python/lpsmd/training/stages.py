@@ -160,11 +160,7 @@ class _Run:
         self._run(self._start(), should_stop=self._should_stop)
         self._look()
         epochs = until_stop(self._epochs, patience=stage.schedule.patience)
-        kept = [
-            epoch
-            for epoch in epochs
-            if math.isfinite(epoch.score_meV_per_A) and is_whole(trainer.checkpoint(stage, epoch))
-        ]
+        kept = [epoch for epoch in epochs if self._is_kept(epoch)]
         if not kept:
             raise TrainingError(
                 f"{stage.folder}: found {len(epochs)} epochs, none with finite errors and a whole checkpoint, needed "
@@ -213,9 +209,14 @@ class _Run:
         self._look()
         if not self._epochs:
             return False
-        self._out_of_time = self._budget_s is not None and time.monotonic() - self._began > self._budget_s
+        time_is_up = self._budget_s is not None and time.monotonic() - self._began > self._budget_s
+        self._out_of_time = time_is_up and any(map(self._is_kept, self._epochs))
         ended = stop_index(self._epochs, patience=self._stage.schedule.patience) is not None
         return self._out_of_time or (ended and not self._trainer.STOPS_ITSELF)
+
+    def _is_kept(self, epoch: Epoch) -> bool:
+        """Whether there is something to keep of an epoch: its line in the log comes before its checkpoint."""
+        return math.isfinite(epoch.score_meV_per_A) and is_whole(self._trainer.checkpoint(self._stage, epoch))
 
     def _look(self) -> None:
         """Read the epochs, tell of new ones, and delete checkpoints that have become needless."""
@@ -230,8 +231,7 @@ class _Run:
         self._watcher.course(course)
         with contextlib.suppress(ValueError):  # no epoch yet whose errors are numbers
             best = best_of(until_stop(epochs, patience=stage.schedule.patience))
-            # Its line in the log comes before its checkpoint: until then the one before is all there is.
-            if is_whole(self._trainer.checkpoint(stage, best)):
+            if self._is_kept(best):  # until then the one before is all there is
                 self._trainer.tidy(stage, best)
             self._watcher.epoch(stage, epochs[-1], best)
 

@@ -6,7 +6,10 @@ model file is then made by starting it once more, with nothing left to train.
 
 from __future__ import annotations
 
+import filecmp
 import json
+import shutil
+from collections.abc import Collection
 from pathlib import Path
 
 from ase.data import atomic_numbers
@@ -49,7 +52,15 @@ def begin(stage: Stage) -> Command:
 
 def restart(stage: Stage) -> Command | None:
     """The command that goes on from the last epoch that was better than all before."""
-    return [*_command(stage), "--restart_latest"] if _checkpoints(stage) else None
+    found = _checkpoints(stage)
+    if not found:
+        return None
+    _delete_but(stage, found.values())  # MACE would fail at half a checkpoint, and silently begin anew
+    # MACE runs the epoch of its latest checkpoint once more and writes over it: that is a copy, the best epoch stays.
+    *before, last = found
+    if not before or not filecmp.cmp(found[before[-1]], found[last], shallow=False):
+        shutil.copyfile(found[last], _path(stage, last + 1))
+    return [*_command(stage), "--restart_latest"]
 
 
 def epochs(stage: Stage) -> list[Epoch]:
@@ -72,7 +83,7 @@ def epochs(stage: Stage) -> list[Epoch]:
 
 def checkpoint(stage: Stage, epoch: Epoch) -> Path:
     """Checkpoints are kept of each epoch that was better than all before."""
-    return stage.folder / "checkpoints" / f"{_prefix(stage)}{epoch.epoch}.pt"
+    return _path(stage, epoch.epoch)
 
 
 def tidy(stage: Stage, best: Epoch) -> None:
@@ -84,9 +95,7 @@ def tidy(stage: Stage, best: Epoch) -> None:
 
 def finish(stage: Stage, best: Epoch) -> Command | None:
     """Leave the best checkpoint alone there, and have MACE write it as a model."""
-    for number, path in _checkpoints(stage).items():
-        if number != best.epoch:
-            path.unlink()
+    _delete_but(stage, [checkpoint(stage, best)])
     return [*_command(stage), "--restart_latest", "--max_num_epochs=0"]
 
 
@@ -105,6 +114,17 @@ def _command(stage: Stage) -> list[str]:
 
 def _checkpoints(stage: Stage) -> dict[int, Path]:
     return numbered(stage.folder / "checkpoints", _prefix(stage))
+
+
+def _delete_but(stage: Stage, kept: Collection[Path]) -> None:
+    """Delete checkpoints, half-written ones as well."""
+    for path in (stage.folder / "checkpoints").glob(f"{_prefix(stage)}*.pt"):
+        if path not in kept:
+            path.unlink()
+
+
+def _path(stage: Stage, number: int) -> Path:
+    return stage.folder / "checkpoints" / f"{_prefix(stage)}{number}.pt"
 
 
 def _prefix(stage: Stage) -> str:
