@@ -19,7 +19,8 @@ from lpsmd.cli import main
 from lpsmd.dataset import DatasetError, import_dataset
 from lpsmd.dataset.checks import LabelledFrame, Tolerances, unit_fault
 from lpsmd.dataset.distances import is_same_geometry, repeated_geometries
-from lpsmd.dataset.folder import alone_with
+from lpsmd.dataset.folder import alone_with, read_dataset
+from lpsmd.dataset.keys import groups_of
 from support.dft import DFT_FOLDER, FIRST, first_frames
 
 ENERGY_EV, NUMBER = -8130.0, 5
@@ -202,14 +203,20 @@ def _no_cell(found: list[Atoms]) -> None:
 
 
 def _repeated(found: list[Atoms]) -> None:
-    found[3] = labelled(found[1].copy(), forces=found[1].get_forces())
+    found[3] = labelled(found[1].copy(), energy=found[1].get_potential_energy(), forces=found[1].get_forces())
+
+
+def _other_labels(found: list[Atoms]) -> None:
+    forces = found[1].get_forces() + 0.02 * np.eye(4, 3, k=1)
+    forces -= forces.mean(axis=0)
+    found[3] = labelled(found[1].copy(), energy=ENERGY_EV, forces=forces)
 
 
 def _repeated_and_turned(found: list[Atoms]) -> None:
     turned, forces = found[1].copy(), Atoms("X4", positions=found[1].get_forces())
     turned.rotate(33.0, (1, 2, 3), rotate_cell=True)
     forces.rotate(33.0, (1, 2, 3))
-    found[3] = labelled(turned, forces=forces.positions)
+    found[3] = labelled(turned, energy=found[1].get_potential_energy(), forces=forces.positions)
 
 
 def _other_zero(found: list[Atoms]) -> None:
@@ -230,6 +237,10 @@ def _other_zero(found: list[Atoms]) -> None:
         (_no_cell, "found periodic boundaries without a cell"),
         (_repeated, "repeats the geometry of {file} frame 1"),
         (_repeated_and_turned, "repeats the geometry of {file} frame 1"),
+        (
+            _other_labels,
+            "has the geometry of {file} frame 1, but other labels: energies differ by 0.1 eV, forces by up to 0.015",
+        ),
         (_other_zero, "eV/atom, -45.03 off the median of the 5 frames of ClLi, needed at most 1: another energy zero"),
     ],
     ids=lambda value: value.__name__ if callable(value) else "",
@@ -367,6 +378,51 @@ def test_one_name_for_two_geometries_is_refused_with_both_places(tmp_path: Path)
     found[0].info["frame"] = found[4].info["frame"] = 7  # ASE reads such a name as a number
     with pytest.raises(DatasetError, match=r"in.extxyz frame 4: has the name of .*in.extxyz frame 0, frame=7,"):
         import_dataset([written(tmp_path / "in.extxyz", found)], tmp_path / "set.extxyz")
+
+
+@pytest.mark.parametrize("independent", [False, True])
+def test_frames_of_two_folders_get_the_names_of_their_geometries(tmp_path: Path, independent: bool) -> None:
+    pbe, hse06 = _folders(tmp_path, "pbe", "hse06")
+    data = tmp_path / "data"
+    import_dataset([pbe], data / "pbe.extxyz", level="PBE", independent=independent)
+    found = ase.io.read(pbe, ":")[::-1]
+    for atoms in found:
+        labelled(atoms, energy=ENERGY_EV - 1.0, forces=atoms.get_forces())
+        atoms.positions[1] += atoms.cell[0]
+    written(hse06, found)
+    options = {"level": "HSE06", "independent": independent, "names_of": data / "pbe.extxyz"}
+    import_dataset([hse06], data / "hse06.extxyz", **options)
+    assert import_dataset([hse06], data / "hse06.extxyz", append=True, **options).known == NUMBER
+    both = [ase.io.read(data / file, ":") for file in ("pbe.extxyz", "hse06.extxyz")]
+    assert [a.info["frame"] for a in both[1]] == [a.info["frame"] for a in both[0]][::-1]
+    assert len(read_dataset(data).frames()) == NUMBER
+    assert len(set(groups_of([*both[0], *both[1]]))) == (NUMBER if independent else 1)
+
+
+def test_a_frame_without_its_like_gets_no_name(tmp_path: Path) -> None:
+    pbe, hse06 = _folders(tmp_path, "pbe", "hse06")
+    output = tmp_path / "data" / "pbe.extxyz"
+    import_dataset([pbe], output)
+    found = ase.io.read(pbe, ":")
+    found[2].positions[0, 2] += 0.02
+    written(hse06, found)
+    says = (
+        rf"{hse06} frame 2: found no frame of its geometry in {output}, .*the closest, pbe/run_2, is 0.01 Angstrom rms"
+    )
+    with pytest.raises(DatasetError, match=says):
+        import_dataset([hse06], tmp_path / "hse06.extxyz", names_of=output)
+    command = ["dataset", "import", str(hse06), "-o", str(tmp_path / "hse06.extxyz"), "--names-of", str(output)]
+    done = CliRunner().invoke(main, [*command, "--skip-bad"])
+    assert f"{NUMBER - 1} frames, 1 left out" in done.stdout
+
+
+@pytest.mark.parametrize("identity", ["0012345678901234", "12e3456789012345", "3e78c8e722372881"])
+def test_a_hash_that_looks_like_a_number_stays_a_word(tmp_path: Path, identity: str) -> None:
+    first, second = _folders(tmp_path, "run1", "run2")
+    output = tmp_path / "set.extxyz"
+    import_dataset([first], output, recipe=identity)
+    assert import_dataset([second], output, recipe=identity, append=True).written == NUMBER
+    assert {atoms.info["recipe"] for atoms in ase.io.read(output, ":")} == {identity}
 
 
 # ----- where labels are ------------------------------------------------------------------------------------
@@ -560,7 +616,7 @@ def test_another_label_of_a_frame_that_is_there_is_refused(tmp_path: Path) -> No
     labelled(changed[2], energy=ENERGY_EV + 0.3, forces=changed[2].get_forces())
     written(path, changed)
     before = output.read_text()
-    with pytest.raises(DatasetError, match=rf"{path} frame 2: repeats the geometry of {output} frame 2"):
+    with pytest.raises(DatasetError, match=rf"{path} frame 2: has the geometry of {output} frame 2, but other labels"):
         import_dataset([path], output, append=True)
     assert output.read_text() == before
 

@@ -22,6 +22,7 @@ from lpsmd.ensemble.locks import hold
 from lpsmd.labels import LabelError, read_recipe
 from lpsmd.labels.collection import LabelFolder
 from lpsmd.labels.frames import read_frames
+from lpsmd.labels.records import LabelFailure, read_failure, write_failure
 from support.dft import first_frames
 from support.labels import (
     POTENTIALS,
@@ -511,6 +512,15 @@ def test_a_file_that_is_none(tmp_path: Path) -> None:
     with pytest.raises(LabelError, match=r"frames.extxyz: cannot be read"):
         label(tmp_path / "frames.extxyz", tmp_path / "out", pw="/bin/false")
     assert not (tmp_path / "out").exists()  # else it were a folder of this recipe
+
+
+def test_a_record_of_a_failure_with_other_keys_is_none(tmp_path: Path) -> None:
+    failure = LabelFailure(functional="PBE", reason="not converged", host="here", ended="now")
+    write_failure(tmp_path, failure)
+    assert read_failure(tmp_path) == failure
+    record = tmp_path / "failed.json"
+    record.write_text(record.read_text().replace('"reason"', '"raeson"'))
+    assert read_failure(tmp_path) is None
 
 
 def test_a_pw_that_is_not_there_is_told_with_its_package(tmp_path: Path) -> None:

@@ -10,22 +10,26 @@ import json
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import ase.io
 import numpy as np
 import pytest
 from ase import Atoms
 from click.testing import CliRunner, Result
+from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 import tolerances
 from lpsmd.cli import main
+from lpsmd.ensemble import Ensemble, run_ensemble
 from lpsmd.labels.frames import read_frames
 from lpsmd.labels.recipe import read_recipe
 from lpsmd.models.contract import load_model, save_model
 from lpsmd.models.evaluate import evaluate
+from lpsmd.selection import picking, selecting
 from lpsmd.selection.committee import Bounds, Committee, Trust, force_deviation_eV_per_A
 from lpsmd.selection.diversity import farthest_points, mean_soap
 from lpsmd.selection.drawing import even_draw
@@ -33,7 +37,7 @@ from lpsmd.selection.judging import CLOSEST_KNOWN, Deviations, Refusal, contact_
 from lpsmd.selection.sampling import Cell, SampledFrame, SelectionError, cells_of, start_of, studies_of
 from lpsmd.selection.selecting import with_seed
 from lpsmd.structure import LI6PS5CL_ELEMENTS, li6ps5cl, read_structure, write_structure
-from lpsmd.study import ModelSpec, Study
+from lpsmd.study import ModelSpec, Study, file_sha256
 from lpsmd.study_file import load_study
 from support.dft import DFT_FOLDER, first_frames
 from support.selection import ONE_EV, STUDY, TWO_EV, bonded_model, study_folder
@@ -484,6 +488,22 @@ def test_again_runs_nothing_and_keeps_away_from_known_frames(folder: Path) -> No
     assert names == [atoms.info["frame"] for atoms in (*first, *second)]
 
 
+def test_a_known_file_that_moves_meanwhile_ends_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = folder / "moved.extxyz"
+    ase.io.write(known, cell(displaced_A=0.05))
+    sha256 = file_sha256(known)
+
+    def run_and_move(*args: Any, **options: Any) -> Ensemble:
+        done = run_ensemble(*args, **options)
+        known.unlink()
+        return done
+
+    monkeypatch.setattr(selecting, "run_ensemble", run_and_move)
+    result = select(folder, *CELLS, *BOUNDS, "--known", str(known))
+    assert result.exit_code == 0, result.output
+    assert json.loads((folder / "out" / "selection.json").read_text())["known"] == {str(known): sha256}
+
+
 def test_no_frame_between_the_bounds_is_said(folder: Path) -> None:
     result = select(folder, *CELLS, "--lower", "50", "--upper", "60")
     assert result.exit_code == 2
@@ -499,6 +519,22 @@ def test_dry_run_says_what_would_run(tmp_path: Path) -> None:
     assert "one-600K" not in result.output
     assert "88 frames, judged by one, two (PBE), 0 known; 7 to pick" in result.output
     assert not (tmp_path / "out").exists()
+
+
+def test_a_dry_run_describes_no_known_frame(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study_folder(tmp_path)
+    ase.io.write(tmp_path / "known.extxyz", [cell()] * 3)
+    described = []
+
+    def counted(frames: Sequence[Atoms], elements: Sequence[str]) -> NDArray[np.float64]:
+        described.append(len(frames))
+        return mean_soap(frames, elements)
+
+    monkeypatch.setattr(picking, "mean_soap", counted)
+    result = select(tmp_path, *CELLS, "--known", str(tmp_path / "known.extxyz"), "--dry-run")
+    assert result.exit_code == 0, result.output
+    assert "3 known; 7 to pick" in result.output
+    assert sum(described) == 0
 
 
 @pytest.fixture(scope="module")

@@ -204,6 +204,20 @@ def test_both_sets_get_the_same_parts_and_nothing_else_changes(tmp_path: Path) -
     assert split_dataset(path, seed=5, validation=0.2, test=0.2, redraw=True).parts != done.parts
 
 
+@pytest.mark.parametrize("quoted", ['"my part=test run"', "'the \\' part=test \" run'", "{a part=test run}"])
+def test_a_part_is_written_over_and_words_in_a_value_are_not(tmp_path: Path, quoted: str) -> None:
+    path = folder(tmp_path / "data", many())
+    file = path / "pbe.extxyz"
+    file.write_text(file.read_text().replace(" level=PBE", f' source={quoted} part = "train" level=PBE'))
+    sources = [atoms.info["source"] for atoms in ase.io.read(file, ":")]
+    assert "part=test" in sources[0]
+    done = split_dataset(path, redraw=True)
+    found = ase.io.read(file, ":")
+    assert [atoms.info["source"] for atoms in found] == sources
+    assert {atoms.info["frame"]: atoms.info["part"] for atoms in found} == done.parts
+    assert len(set(done.parts.values())) == 3
+
+
 def test_frames_that_come_later_do_not_move_the_others(tmp_path: Path) -> None:
     before = split_dataset(folder(tmp_path / "data", many())).parts
     after = split_dataset(folder(tmp_path / "data", many(40))).parts
@@ -261,6 +275,9 @@ def test_frames_without_a_name_of_their_own_are_refused(tmp_path: Path) -> None:
 # ----- leaks -----------------------------------------------------------------------------------------------
 
 
+PAIRS = [("test", "train"), ("test", "validation"), ("validation", "train")]
+
+
 def leaky(tmp_path: Path) -> Path:
     """Two models from each start, which no key says."""
     found = [a for k in range(12) for m in ("a", "b") for a in dynamics(f"s{k}", 2, model=m, sigma_A=0.1)]
@@ -270,12 +287,32 @@ def leaky(tmp_path: Path) -> Path:
 def test_a_test_frame_that_is_nearly_one_of_training_is_refused(tmp_path: Path) -> None:
     path = leaky(tmp_path)
     before = (path / "pbe.extxyz").read_text()
-    with pytest.raises(SplitError, match=r"needed 0.4 Angstrom rms; .*one key start .*\n  [ab]-s\d+-\d is 0.2\d Ang"):
+    with pytest.raises(
+        SplitError, match=r"needed 0.4 Angstrom rms; .*one key start .*\n  [ab]-s\d+-\d \(test\) is 0.2\d Ang"
+    ):
         split_dataset(path, test=0.3)
     assert (path / "pbe.extxyz").read_text() == before
     passed = split_dataset(path, test=0.3, closest_rms_A=0.0)
-    assert [entry.kind for entry in passed.nearest] == ["md"]
+    assert [(entry.part, entry.other_part) for entry in passed.nearest] == PAIRS
+    assert {entry.kind for entry in passed.nearest} == {"md"}
     assert 0.15 < passed.nearest[0].rms_A < 0.3  # 0.1 in each of 3 directions of both: 0.24
+
+
+@pytest.mark.parametrize("other", ["train", "test"])
+def test_a_validation_frame_that_is_nearly_one_of_another_part_is_refused(tmp_path: Path, other: str) -> None:
+    found = many(4)
+    (copy,) = dynamics("s0", 1, model="b", sigma_A=0.05)
+    for atoms, part in zip(found[::3], (other, "train", "test", "train"), strict=True):
+        atoms.info["part"] = part
+    copy.info["part"] = "validation"
+    # A rattle that is nearer still hides nothing.
+    rattle = found[0].copy()
+    rattle.info = {"frame": "r", "kind": "rattle", "part": other}
+    rattle.positions = copy.positions + 1e-3
+    path = folder(tmp_path / "data", [*found, copy, labelled(rattle)])
+    first, second = ("b-s0-0", "a-s0-0") if other == "train" else ("a-s0-0", "b-s0-0")
+    with pytest.raises(SplitError, match=rf"1 frames are .*\n  {first} \(\w+\) is 0\.\d\d Angstrom from {second} "):
+        split_dataset(path)
 
 
 def test_imported_frames_without_a_kind_are_taken_for_dynamics_unless_they_are_independent(tmp_path: Path) -> None:
@@ -308,8 +345,8 @@ def test_rattles_of_one_arrangement_are_near_one_another_and_only_shown(tmp_path
         atoms.positions += rng.normal(0.0, 0.05, (12, 3))
         labelled(atoms)
     done = split_dataset(folder(tmp_path / "data", found))
-    assert [entry.kind for entry in done.nearest] == ["rattle"]
-    assert done.nearest[0].rms_A < 0.2
+    assert [(entry.part, entry.other_part) for entry in done.nearest] == PAIRS
+    assert all(entry.kind == "rattle" and entry.rms_A < 0.2 for entry in done.nearest)
 
 
 def test_the_two_shipped_trajectories_share_their_start() -> None:
@@ -356,6 +393,7 @@ def test_split_prints_parts_by_region(tmp_path: Path) -> None:
         for part in ("train", "validation", "test")
     ]
     assert "md in test" in done.stdout
+    assert "md in validation" in done.stdout
     assert f"{path}: 75 frames in 25 groups; 0 had a part before" in done.stdout
     refused = CliRunner().invoke(main, ["dataset", "split", str(path), "--test", "1"])
     assert (refused.exit_code, "needed fractions from 0 up" in refused.stderr) == (2, True)

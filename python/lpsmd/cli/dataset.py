@@ -46,6 +46,13 @@ def dataset() -> None:
     help="Frames that name no dynamics (start, trajectory) are of none; default: those of one file stay together.",
 )
 @click.option(
+    "--names-of",
+    metavar="SET",
+    type=click.Path(path_type=Path),
+    help="Give frames the names (key frame) that their geometries have in this set, as two functionals need them; "
+    "frames that are not there are bad.",
+)
+@click.option(
     "--net-force",
     type=float,
     help="Largest sum of the forces over the root of the number of atoms, eV/Angstrom; default 0.01.",
@@ -68,6 +75,7 @@ def import_(
     recipe: str | None,
     mixed_recipes: bool,
     independent: bool,
+    names_of: Path | None,
     net_force: float | None,
     closest: float | None,
     energy_spread: float | None,
@@ -86,6 +94,7 @@ def import_(
 
     \b
       lpsmd dataset import run1/OUTCAR run2/vasprun.xml --level PBE -o pbe.extxyz
+      lpsmd dataset import hse/vasprun.xml --level HSE06 -o hse06.extxyz --names-of pbe.extxyz
       lpsmd dataset import cp2k.extxyz --units Hartree/Bohr --level PBE -o pbe.extxyz
       lpsmd dataset import labels/pbe.extxyz -o data/pbe.extxyz --append
     """
@@ -107,6 +116,7 @@ def import_(
         recipe=recipe,
         mixed_recipes=mixed_recipes,
         independent=independent,
+        names_of=names_of,
         append=append,
         tolerances=Tolerances(**{name: value for name, value in given.items() if value is not None}),
         skip_bad=skip_bad,
@@ -131,7 +141,7 @@ def import_(
     type=click.FloatRange(min=0.0),
     default=0.4,
     show_default=True,
-    help="Least rms displacement in Angstrom of a test frame of dynamics from training; 0: not checked.",
+    help="Least rms displacement in Angstrom between frames of dynamics in two parts; 0: not checked.",
 )
 def split(path: Path, validation: float, test: float, seed: int, redraw: bool, closest_rms: float) -> None:
     r"""Put each frame into training, validation or test.
@@ -140,7 +150,7 @@ def split(path: Path, validation: float, test: float, seed: int, redraw: bool, c
     equal keys frame. What shares its start, its trajectory or its name is a group and goes to one part; a frame that is
     not of dynamics and names neither is a group of its own. The group's name and the seed decide, so that no frame
     moves when the set grows; a part that is there is kept, and holds for the whole group. Refused is a split in which a
-    test frame is nearly one of training.
+    frame of dynamics is nearly one of another part.
 
     \b
       lpsmd dataset split data --validation 0.1 --test 0.15
@@ -150,7 +160,7 @@ def split(path: Path, validation: float, test: float, seed: int, redraw: bool, c
     from lpsmd.dataset.summary import split_table, summary_of
 
     done = split_dataset(path, validation=validation, test=test, seed=seed, redraw=redraw, closest_rms_A=closest_rms)
-    click.echo(split_table(summary_of(done.dataset)))
+    click.echo(split_table(summary_of(done.dataset, done.nearest)))
     click.echo(f"{path}: {len(done.parts)} frames in {done.groups} groups; {done.had_part} had a part before")
 
 
@@ -161,7 +171,7 @@ def show(path: Path, as_json: bool) -> None:
     r"""Count and measure labelled sets.
 
     Of a folder with pbe.extxyz, hse06.extxyz ..., or of one file: frames by part and region, energies, forces, levels,
-    recipes, which frames not every set has, and how close the test is to the training.
+    recipes, which frames not every set has, and how close frames of two parts are.
 
     \b
       lpsmd dataset show data

@@ -60,6 +60,11 @@ def is_same_geometry(first: Atoms, second: Atoms, *, tolerance_A: float = SAME_A
     return _is_same(Geometry.of(first), Geometry.of(second), tolerance_A)
 
 
+def unturned(atoms: Atoms, vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Vectors of a frame (forces; shape [atoms, 3]) in the axes in which `Geometry` has its cell."""
+    return np.asarray(vectors @ atoms.cell.standard_form()[1].T if atoms.cell.rank == 3 else vectors)
+
+
 def repeated_geometries(frames: Sequence[Atoms], *, tolerance_A: float = SAME_A) -> Mapping[int, int]:
     """Frames that repeat an earlier geometry, in the sense of `is_same_geometry`: index, and that of the earlier one.
 

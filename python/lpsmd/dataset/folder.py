@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from ase import Atoms
 
 from lpsmd.dataset.distances import is_same_geometry
 from lpsmd.dataset.errors import DatasetError
+from lpsmd.dataset.extxyz import with_key
 from lpsmd.dataset.keys import FRAME, PART
 from lpsmd.ensemble.files import write_atomically
 from lpsmd.ensemble.locks import Held, hold
@@ -102,7 +102,7 @@ def write_parts(dataset: Dataset, parts: Mapping[str, str]) -> None:
     for file, frames in dataset.sets.items():
         in_order = iter(parts[str(atoms.info[FRAME])] for atoms in frames)
         lines = [
-            _with_part(line, next(in_order)) if is_comment else line
+            with_key(line, PART, next(in_order)) if is_comment else line
             for is_comment, line in _lines(file.read_text(encoding="utf-8"))
         ]
         write_atomically(file, "".join(lines))
@@ -117,11 +117,6 @@ def _lines(text: str) -> Iterator[tuple[bool, str]]:
             yield True, next(lines)
             for _ in range(int(number)):
                 yield False, next(lines)
-
-
-def _with_part(comment: str, part: str) -> str:
-    without = re.sub(rf"(^|\s){PART}=\S+", "", comment.rstrip("\n"))
-    return f"{without} {PART}={part}\n"
 
 
 def _read(file: Path) -> list[Atoms]:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import ase.io
 import numpy as np
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 
 from lpsmd.dataset.checks import LabelledFrame, Tolerances, label_faults, other_zeros, unit_fault
-from lpsmd.dataset.distances import is_same_geometry, repeated_geometries
+from lpsmd.dataset.distances import is_same_geometry, nearest_frames, repeated_geometries, unturned
 from lpsmd.dataset.errors import DatasetError
-from lpsmd.dataset.folder import alone_with
+from lpsmd.dataset.extxyz import as_extxyz
+from lpsmd.dataset.folder import alone_with, read_dataset
+from lpsmd.dataset.keys import FRAME, TRAJECTORY
 from lpsmd.dataset.reading import SAME_LABEL, Reading, Refused, read_labelled
 from lpsmd.ensemble.files import write_atomically
 
@@ -45,6 +45,7 @@ def import_dataset(
     recipe: str | None = None,
     mixed_recipes: bool = False,
     independent: bool = False,
+    names_of: Path | None = None,
     append: bool = False,
     tolerances: Tolerances | None = None,
     skip_bad: bool = False,
@@ -69,6 +70,9 @@ def import_dataset(
     independent
         Frames without `start`, `trajectory` and `kind` are of no dynamics; else those of one file stay together when
         the set is split.
+    names_of
+        Set whose geometries give these frames their names, which one geometry needs in the sets of two functionals. A
+        frame without its like there is refused.
     append
         Keep the frames of `output` with all their keys, and add to them. What is there already, by name, geometry and
         labels, is passed over.
@@ -88,6 +92,9 @@ def import_dataset(
     with alone_with(output.parent):
         kept = _present(output, append=append)
         readable, refused = _read(files, reading, allowed, units=units)
+        if names_of is not None:
+            readable, nameless = _named_as_in(names_of, readable)
+            refused += nameless
         new, known = _without_known(readable, kept)
         _refuse_mixtures([*kept, *new], level=level, recipe=recipe, mixed_recipes=mixed_recipes)
         good, bad = _judged(new, kept, allowed)
@@ -101,7 +108,7 @@ def import_dataset(
         if good:
             # What is there stays as it is, to the last digit.
             present = output.read_text(encoding="utf-8").rstrip("\n") + "\n" if kept else ""
-            write_atomically(output, present + _extxyz(good))
+            write_atomically(output, present + as_extxyz([_labelled(frame) for frame in good]))
     return Imported(
         written=len(good),
         left_out=_frames(refused),
@@ -140,6 +147,31 @@ def _read(
     return readable, refused
 
 
+def _named_as_in(path: Path, frames: Sequence[LabelledFrame]) -> tuple[list[LabelledFrame], list[Refused]]:
+    """Frames with the names that their geometries have in another set, and those that are not there."""
+    others = read_dataset(path).frames()
+    names, geometries = list(others), list(others.values())
+    earlier = repeated_geometries([*geometries, *(frame.atoms for frame in frames)])
+    named, refused = [], []
+    for index, frame in enumerate(frames, start=len(names)):
+        same = earlier.get(index, index)
+        if same < len(names):
+            _rename(frame.atoms, names[same])
+            named.append(frame)
+        else:
+            (nearest,) = nearest_frames([frame.atoms], geometries)
+            closest = f"; the closest, {names[nearest[0]]}, is {nearest[1]:.2g} Angstrom rms away" if nearest else ""
+            why = f"found no frame of its geometry in {path}, needed the same atoms in the same order{closest}"
+            refused.append(_refuse(frame, f"{why}; import it without --names-of"))
+    return named, refused
+
+
+def _rename(atoms: Atoms, name: str) -> None:
+    if atoms.info.get(TRAJECTORY) == atoms.info[FRAME]:  # it is of no dynamics
+        atoms.info[TRAJECTORY] = name
+    atoms.info[FRAME] = name
+
+
 def _without_known(frames: Sequence[LabelledFrame], kept: Sequence[LabelledFrame]) -> tuple[list[LabelledFrame], int]:
     """Frames that are not yet in the set, and how many are."""
     by_name = {frame.name: frame for frame in kept}
@@ -148,11 +180,17 @@ def _without_known(frames: Sequence[LabelledFrame], kept: Sequence[LabelledFrame
 
 
 def _is_copy(frame: LabelledFrame, other: LabelledFrame) -> bool:
-    return (
-        is_same_geometry(frame.atoms, other.atoms)
-        and abs(frame.energy_eV - other.energy_eV) <= SAME_LABEL
-        and np.allclose(frame.forces_eV_per_A, other.forces_eV_per_A, rtol=0.0, atol=SAME_LABEL)
-    )
+    return is_same_geometry(frame.atoms, other.atoms) and _label_difference(frame, other) is None
+
+
+def _label_difference(frame: LabelledFrame, other: LabelledFrame) -> str | None:
+    """By how much the labels of one geometry differ, however it is turned; None if they are the same."""
+    energy_eV = abs(frame.energy_eV - other.energy_eV)
+    forces_eV_per_A = [unturned(one.atoms, one.forces_eV_per_A) for one in (frame, other)]
+    largest_eV_per_A = float(np.abs(forces_eV_per_A[0] - forces_eV_per_A[1]).max())
+    if energy_eV <= SAME_LABEL and largest_eV_per_A <= SAME_LABEL:
+        return None
+    return f"energies differ by {energy_eV:.3g} eV, forces by up to {largest_eV_per_A:.3g} eV/Angstrom"
 
 
 def _refuse_mixtures(
@@ -203,7 +241,7 @@ def _judged(
     unique = []
     for index, frame in enumerate(candidates):
         if index in repeated:
-            fault = f"repeats the geometry of {candidates[repeated[index]].place}"
+            fault = _repeats(frame, candidates[repeated[index]])
         elif frame.name in named:
             fault = (
                 f"has the name of {named[frame.name].place}, frame={frame.name}, but another geometry; give it a key "
@@ -219,6 +257,13 @@ def _judged(
     return unique, refused
 
 
+def _repeats(frame: LabelledFrame, earlier: LabelledFrame) -> str:
+    difference = _label_difference(frame, earlier)
+    if difference is None:
+        return f"repeats the geometry of {earlier.place}"
+    return f"has the geometry of {earlier.place}, but other labels: {difference}; keep one of the two"
+
+
 def _refuse(frame: LabelledFrame, why: str) -> Refused:
     return Refused(file=frame.file, number=frame.number, why=why)
 
@@ -230,12 +275,6 @@ def _frames(refused: Sequence[Refused]) -> int:
 def _headline(refused: Sequence[Refused]) -> str:
     frames = _frames(refused)
     return f"{frames} bad frame{'s' if frames > 1 else ''}; nothing was written (--skip-bad leaves them out)"
-
-
-def _extxyz(frames: Sequence[LabelledFrame]) -> str:
-    stream = io.StringIO()
-    ase.io.write(stream, [_labelled(frame) for frame in frames], format="extxyz")
-    return stream.getvalue()
 
 
 def _labelled(frame: LabelledFrame) -> Atoms:

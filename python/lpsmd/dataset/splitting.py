@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,27 +15,35 @@ from lpsmd.dataset.errors import SplitError
 from lpsmd.dataset.folder import Dataset, alone_with, read_dataset, write_parts
 from lpsmd.dataset.keys import FRAME, KIND, PART, PARTS, START, TRAJECTORY, groups_of, is_dynamics
 
-#: Least rms displacement (Angstrom) of a test frame of dynamics from a training frame of dynamics. Measured on 52
+#: Least rms displacement (Angstrom) of a frame of dynamics from one of dynamics in another part. Measured on 52
 #: atoms: two models from one start and seed at 900 K, the first five frames 0.13, 0.21, 0.27, 0.35 and 0.49; frames of
 #: one trajectory, 140 fs apart, 0.47 and more; different starts 1.1 and more (600 to 1200 K).
 CLOSEST_RMS_A = 0.4
+# Each part, and those that were learned from, or chosen by, before it is asked.
+_APART = (("test", "train"), ("test", "validation"), ("validation", "train"))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Nearest:
-    """A test frame and the training frame that is the closest to it: rms displacement in Angstrom."""
+    """A frame of `part` and the frame of `other_part` that is the closest to it: rms displacement in Angstrom.
 
-    test: str
-    train: str
+    `kind` is that of the first; `of_dynamics` says that both are frames of dynamics.
+    """
+
+    frame: str
+    part: str
+    other: str
+    other_part: str
     rms_A: float
     kind: str
+    of_dynamics: bool
 
 
 @dataclass(frozen=True, kw_only=True)
 class Split:
     """Parts of the frames by name, how many groups were drawn and how many frames had a part before.
 
-    `nearest` has, for each kind of test frame, the smallest distance of one from a training frame.
+    `nearest` is that of `nearest_between_parts`.
     """
 
     dataset: Dataset
@@ -114,13 +123,13 @@ def split_dataset(
     validation, test, seed, redraw
         See `split_frames`.
     closest_rms_A
-        Least rms displacement between a frame of dynamics in the test and one in the training; 0 lets everything pass.
+        Least rms displacement between frames of dynamics in two parts; 0 lets everything pass.
 
     Raises
     ------
     DatasetError
-        If the sets are not fit, the split is refused, one geometry has two names, a test frame is nearly one of
-        training, or another call writes there. Nothing is written then.
+        If the sets are not fit, the split is refused, one geometry has two names, a frame of dynamics is nearly
+        one of another part, or another call writes there. Nothing is written then.
     """
     with alone_with(path if path.is_dir() else path.parent):
         dataset = read_dataset(path)
@@ -129,30 +138,36 @@ def split_dataset(
         by_name = {str(atoms.info[FRAME]): part for atoms, part in zip(everything, parts, strict=True)}
         frames = dataset.frames()
         _refuse_two_names(frames)
-        _refuse_leaks(frames, by_name, closest_rms_A)
+        distances = _distances(frames, by_name)
+        _refuse_leaks(distances, closest_rms_A)
         write_parts(dataset, by_name)
     return Split(
         dataset=read_dataset(path),
         parts=by_name,
         groups=len(set(groups_of(everything))),
         had_part=0 if redraw else len({str(a.info[FRAME]) for a in everything if PART in a.info}),
-        nearest=nearest_to_training(frames, by_name),
+        nearest=_least(distances),
     )
 
 
-def nearest_to_training(frames: Mapping[str, Atoms], parts: Mapping[str, str]) -> tuple[Nearest, ...]:
-    """For each kind of test frame, the one that is the closest to a training frame; kinds that cannot be compared lack.
+def nearest_between_parts(frames: Mapping[str, Atoms], parts: Mapping[str, str]) -> tuple[Nearest, ...]:
+    """For each two parts and each kind of frame, the one that is the closest to the other part.
+
+    Kinds that cannot be compared lack.
 
     Parameters
     ----------
     frames, parts
         By name.
     """
-    closest: dict[str, Nearest] = {}
-    for entry in _distances(frames, parts):
-        if entry.kind not in closest or entry.rms_A < closest[entry.kind].rms_A:
-            closest[entry.kind] = entry
-    return tuple(closest[kind] for kind in sorted(closest))
+    return _least(_distances(frames, parts))
+
+
+def _least(distances: Sequence[Nearest]) -> tuple[Nearest, ...]:
+    closest: dict[tuple[str, str, str], Nearest] = {}
+    for entry in sorted(distances, key=lambda entry: entry.rms_A):
+        closest.setdefault((entry.part, entry.other_part, entry.kind), entry)
+    return tuple(closest[key] for key in sorted(closest, key=lambda key: (_APART.index(key[:2]), key[2])))
 
 
 def parts_of_groups(frames: Sequence[Atoms], groups: Sequence[str]) -> dict[str, str]:
@@ -190,32 +205,48 @@ def _refuse_two_names(frames: Mapping[str, Atoms]) -> None:
         )
 
 
-def _refuse_leaks(frames: Mapping[str, Atoms], parts: Mapping[str, str], closest_rms_A: float) -> None:
+def _refuse_leaks(distances: Sequence[Nearest], closest_rms_A: float) -> None:
     # Displacements drawn around one arrangement of sites are near one another by construction, and no less independent.
-    dynamics = {name: atoms for name, atoms in frames.items() if is_dynamics(atoms.info)}
-    leaks = [entry for entry in _distances(dynamics, parts) if entry.rms_A < closest_rms_A]
+    leaks = [entry for entry in distances if entry.of_dynamics and entry.rms_A < closest_rms_A]
     if leaks:
         raise SplitError(
             "\n  ".join(
                 [
-                    f"{len(leaks)} test frames are nearly frames of training, needed {closest_rms_A:g} Angstrom rms; "
+                    f"{len(leaks)} frames are nearly frames of another part, needed {closest_rms_A:g} Angstrom rms; "
                     f"what shares its start needs one key {START} (--closest-rms 0 lets it pass); nothing was written",
-                    *(f"{entry.test} is {entry.rms_A:.2f} Angstrom from {entry.train}" for entry in leaks),
+                    *(
+                        f"{entry.frame} ({entry.part}) is {entry.rms_A:.2f} Angstrom from {entry.other} "
+                        f"({entry.other_part})"
+                        for entry in leaks
+                    ),
                 ]
             )
         )
 
 
 def _distances(frames: Mapping[str, Atoms], parts: Mapping[str, str]) -> list[Nearest]:
-    """Each test frame with its closest training frame, where there is one to compare with."""
-    test = [name for name in frames if parts[name] == "test"]
-    train = [name for name in frames if parts[name] == "train"]
-    found = nearest_frames([frames[name] for name in test], [frames[name] for name in train])
-    return [
-        Nearest(test=name, train=train[closest[0]], rms_A=closest[1], kind=str(frames[name].info.get(KIND, "-")))
-        for name, closest in zip(test, found, strict=True)
-        if closest is not None
-    ]
+    """Each frame with its closest of every other part, of dynamics and not, where there is one to compare with."""
+    members: dict[tuple[str, bool], list[str]] = {}
+    for name, atoms in frames.items():
+        members.setdefault((parts[name], is_dynamics(atoms.info)), []).append(name)
+    entries = []
+    for (part, other_part), own, of_other in itertools.product(_APART, (True, False), (True, False)):
+        names, others = members.get((part, own), []), members.get((other_part, of_other), [])
+        found = nearest_frames([frames[name] for name in names], [frames[name] for name in others])
+        entries += [
+            Nearest(
+                frame=name,
+                part=part,
+                other=others[closest[0]],
+                other_part=other_part,
+                rms_A=closest[1],
+                kind=str(frames[name].info.get(KIND, "-")),
+                of_dynamics=own and of_other,
+            )
+            for name, closest in zip(names, found, strict=True)
+            if closest is not None
+        ]
+    return entries
 
 
 def _refuse_unknown_origin(atoms: Atoms, index: int) -> None:

@@ -13,7 +13,7 @@ from ase import Atoms
 
 from lpsmd.dataset.folder import Dataset, read_dataset
 from lpsmd.dataset.keys import FRAME, KIND, PART, PARTS
-from lpsmd.dataset.splitting import Nearest, nearest_to_training
+from lpsmd.dataset.splitting import Nearest, nearest_between_parts
 
 #: What a set is told apart by; volumes to a thousandth, since strains are often computed.
 _REGIONS: tuple[tuple[str, Callable[[Any], str]], ...] = (
@@ -61,7 +61,7 @@ class Summary:
     not_in_all_sets: dict[str, list[str]]
     by_part: dict[str, int]
     regions: tuple[Region, ...]
-    nearest_to_training: tuple[Nearest, ...]
+    nearest: tuple[Nearest, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -84,8 +84,8 @@ def summarize(path: Path) -> Summary:
     return summary_of(read_dataset(path))
 
 
-def summary_of(dataset: Dataset) -> Summary:
-    """The same for sets that have been read."""
+def summary_of(dataset: Dataset, nearest: tuple[Nearest, ...] | None = None) -> Summary:
+    """The same for sets that have been read, and for distances between parts that have been measured."""
     frames = dataset.frames()
     geometries = list(frames.values())
     names = {file: {str(atoms.info[FRAME]) for atoms in found} for file, found in dataset.sets.items()}
@@ -102,7 +102,7 @@ def summary_of(dataset: Dataset) -> Summary:
         },
         by_part=_by_part(geometries),
         regions=tuple(region for key, as_text in _REGIONS for region in _regions(geometries, key, as_text)),
-        nearest_to_training=nearest_to_training(frames, parts),
+        nearest=nearest_between_parts(frames, parts) if nearest is None else nearest,
     )
 
 
@@ -114,11 +114,12 @@ def split_table(summary: Summary) -> str:
     for row in rows:
         counts = "".join(f"{row.by_part.get(column, 0):12d}" for column in columns)
         lines.append(f"{f'{row.key} {row.value}':24s} {row.frames:7d}{counts}")
-    if summary.nearest_to_training:
-        lines.append("closest to a training frame, Angstrom rms:")
+    if summary.nearest:
+        lines.append("closest frames of two parts, Angstrom rms:")
         lines += [
-            f"  {entry.kind + ' in test':22s} {entry.rms_A:7.2f}  {entry.test} to {entry.train}"
-            for entry in summary.nearest_to_training
+            f"  {f'{entry.kind} in {entry.part}':22s} {entry.rms_A:7.2f}  {entry.frame} to {entry.other} "
+            f"in {entry.other_part}"
+            for entry in summary.nearest
         ]
     return "\n".join(lines)
 

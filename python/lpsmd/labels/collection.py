@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,6 +18,7 @@ from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 
 from lpsmd import __version__
+from lpsmd.dataset.extxyz import as_extxyz
 from lpsmd.ensemble.claim import differences
 from lpsmd.ensemble.files import read_json, write_atomically, write_json
 from lpsmd.ensemble.locks import Held, hold
@@ -129,7 +129,7 @@ class LabelFolder:
                     )
                 folder = self.of(frame.id)
                 folder.mkdir(parents=True, exist_ok=True)
-                write_atomically(folder / _FRAME, _extxyz([frame.atoms]))
+                write_atomically(folder / _FRAME, as_extxyz([frame.atoms]))
                 known[frame.id] = frame.name
             self._write({**record, "frames": [{"id": id_, "frame": name} for id_, name in known.items()]})
 
@@ -157,7 +157,7 @@ class LabelFolder:
                 found = [(state, state.labels[functional]) for state in states if functional in state.labels]
                 sets = [self._labelled(state, label, record["recipe_sha256"]) for state, label in found]
                 if sets:
-                    write_atomically(self.path / f"{functional.lower()}.extxyz", _extxyz(sets))
+                    write_atomically(self.path / f"{functional.lower()}.extxyz", as_extxyz(sets))
             self._write({**record, "frames": [_entry(state) for state in states], "notes": _NOTES})
 
     def _labelled(self, state: FrameState, label: Label, recipe_sha256: str) -> Atoms:
@@ -218,9 +218,3 @@ def _entry(state: FrameState) -> dict[str, Any]:
     }
     failed = {} if state.failure is None else {"failed": f"{state.failure.functional}: {state.failure.reason}"}
     return {"id": state.id, "frame": state.name, "labels": labels, **failed}
-
-
-def _extxyz(frames: Sequence[Atoms]) -> str:
-    stream = io.StringIO()
-    ase.io.write(stream, list(frames), format="extxyz")
-    return stream.getvalue()

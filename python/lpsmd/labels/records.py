@@ -59,9 +59,12 @@ def write_label(folder: Path, label: Label) -> None:
 
 
 def read_failure(folder: Path) -> LabelFailure | None:
-    """Why a frame has no label, None where it has not failed."""
+    """Why a frame has no label, None where it has not failed, nor by a record of other keys: it is tried again."""
     path = folder / _FAILURE
-    return LabelFailure(**read_json(path)) if path.exists() else None
+    try:
+        return LabelFailure(**read_json(path)) if path.exists() else None
+    except TypeError:
+        return None
 
 
 def write_failure(folder: Path, failure: LabelFailure) -> None:

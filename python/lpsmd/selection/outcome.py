@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import io
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import ase.io
 import numpy as np
 from ase import Atoms
 
+from lpsmd.dataset.extxyz import as_extxyz
 from lpsmd.ensemble.files import write_atomically
 from lpsmd.selection.committee import Trust
 from lpsmd.selection.judging import Refusal, SeenFrame
@@ -101,9 +100,7 @@ def _table_row(row: Share, *, with_deviations: bool) -> str:
 
 def write_frames(file: Path, selection: Selection) -> None:
     """Write what was picked as extended XYZ, in its order."""
-    stream = io.StringIO()
-    ase.io.write(stream, [labelless(entry.seen, selection.part) for entry in selection.picked], format="extxyz")
-    write_atomically(file, stream.getvalue())
+    write_atomically(file, as_extxyz([labelless(entry.seen, selection.part) for entry in selection.picked]))
 
 
 def write_seen(file: Path, selection: Selection) -> None:

@@ -81,7 +81,8 @@ class ByCommittee(Method):
     ) -> None:
         self._committee = Committee(models)
         self._bounds = bounds
-        self._known = mean_soap(known, elements)
+        mean_soap([], elements)  # without DScribe it ends here, not after the dynamics
+        self._known = known
         self._limits_A = contact_limits_A(known)
         self._elements = elements
         self.committee = self._committee.labels
@@ -117,8 +118,9 @@ class ByCommittee(Method):
             )
         deviations = np.array([entry.deviation_eV_per_A for entry in candidates], dtype=float)
         described = mean_soap([entry.frame.atoms for entry in candidates], self._elements)
+        known = mean_soap(self._known, self._elements)
         taken = farthest_points(
-            described, self._known, _groups(candidates, deviations), n=n, first=int(np.argmax(deviations))
+            described, known, _groups(candidates, deviations), n=n, first=int(np.argmax(deviations))
         )
         if len(taken) < n:
             _log.warning("warning: %d frames wanted, %d that differ are between the bounds", n, len(taken))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -128,7 +128,8 @@ def select_frames(
         bounds, with what was seen.
     """
     studies = sampled(study, output, request)
-    method = _method(study, studies.values(), request)
+    known = _read_known(request.known, study.structure.elements)
+    method = _method(study, studies.values(), request, known)
     seen: list[SeenFrame] = []
     for number, (cell, own) in enumerate(studies.items(), 1):
         _log.info("cell %d of %d: %s", number, len(studies), cell.name)
@@ -137,19 +138,17 @@ def select_frames(
             ensemble = run_ensemble(own, dynamics_folder(output, cell), workers=workers, watcher=watcher)
         seen += method.judged(list(frames_of(ensemble, cell)), ensemble.output)
     selection = Selection(seen=tuple(seen), picked=tuple(method.picked(seen, request.n)), part=request.part)
-    _write(output, study, request, method, selection)
+    _write(output, study, request, method, known, selection)
     return selection
 
 
-def _method(study: Study, studies: Iterable[Study], request: Request) -> Method:
+def _method(study: Study, studies: Iterable[Study], request: Request, known: _Known) -> Method:
     """How frames are picked; what would fail later fails here."""
-    elements = study.structure.elements
-    places = list(_read_known(request.known, elements))
-    _refuse_shared_starts(places, studies, request.part)
-    known = [atoms for _, atoms in places]
+    _refuse_shared_starts(known, studies, request.part)
+    frames = [atoms for _, atoms in known.frames]
     if request.bounds is None:
-        return Evenly(study.seed, known)
-    return ByCommittee(study.models, request.bounds, known, elements)
+        return Evenly(study.seed, frames)
+    return ByCommittee(study.models, request.bounds, frames, study.structure.elements)
 
 
 def estimate(study: Study, output: Path, request: Request, *, workers: int | None = None) -> str:
@@ -163,7 +162,7 @@ def estimate(study: Study, output: Path, request: Request, *, workers: int | Non
     from lpsmd.ensemble.probe import probe_study
 
     studies = sampled(study, output, request)
-    method = _method(study, studies.values(), request)
+    method = _method(study, studies.values(), request, _read_known(request.known, study.structure.elements))
     cell, own = next(iter(studies.items()))
     found = probe_study(own, dynamics_folder(output, cell), workers=workers)
     frames = len(studies) * len(own.conditions) * own.ensemble.replicas * own.dynamics.frames
@@ -180,28 +179,38 @@ def estimate(study: Study, output: Path, request: Request, *, workers: int | Non
 # ----- what is known -----------------------------------------------------------------------------------------
 
 
-def _read_known(files: Sequence[Path], elements: Sequence[str]) -> Iterator[tuple[str, Atoms]]:
-    """Known frames, each with its place as messages say it."""
+@dataclass(frozen=True, kw_only=True)
+class _Known:
+    """Frames, each with its place as messages say it, and the hash of each file as it was when it was read."""
+
+    frames: tuple[tuple[str, Atoms], ...]
+    sha256: dict[str, str]
+
+
+def _read_known(files: Sequence[Path], elements: Sequence[str]) -> _Known:
+    frames: list[tuple[str, Atoms]] = []
+    sha256: dict[str, str] = {}
     for file in files:
         try:
             found = list(ase.io.iread(file, ":"))
+            sha256[str(file)] = file_sha256(file)
         except Exception as error:  # ASE's readers raise anything
             raise SelectionError(f"--known {file}: cannot be read: {error}") from error
-        for number, atoms in enumerate(found):
-            place = f"--known {file} frame {number}"
-            others = sorted(set(atoms.get_chemical_symbols()) - set(elements))
-            if others or not atoms.pbc.all():
-                what = ", ".join(others) or "no three periodic directions"
-                raise SelectionError(f"{place}: found {what}, needed periodic frames of {', '.join(elements)}")
-            yield place, atoms
+        frames += [(f"--known {file} frame {number}", atoms) for number, atoms in enumerate(found)]
+    for place, atoms in frames:
+        others = sorted(set(atoms.get_chemical_symbols()) - set(elements))
+        if others or not atoms.pbc.all():
+            what = ", ".join(others) or "no three periodic directions"
+            raise SelectionError(f"{place}: found {what}, needed periodic frames of {', '.join(elements)}")
+    return _Known(frames=tuple(frames), sha256=sha256)
 
 
-def _refuse_shared_starts(known: Sequence[tuple[str, Atoms]], studies: Iterable[Study], part: str | None) -> None:
+def _refuse_shared_starts(known: _Known, studies: Iterable[Study], part: str | None) -> None:
     """No dynamics for training from a start that is in a test, and none for a test from one that may be trained on."""
-    if not any("start" in atoms.info for _, atoms in known):
+    if not any("start" in atoms.info for _, atoms in known.frames):
         return
     ours = {start_of(own.structure.build(index)) for own in studies for index in range(own.structure.count)}
-    for place, atoms in known:
+    for place, atoms in known.frames:
         start, other = atoms.info.get("start"), atoms.info.get("part")
         if start in ours and (part == "test") != (other == "test"):
             raise SelectionError(
@@ -211,7 +220,7 @@ def _refuse_shared_starts(known: Sequence[tuple[str, Atoms]], studies: Iterable[
             )
 
 
-def _write(output: Path, study: Study, request: Request, method: Method, selection: Selection) -> None:
+def _write(output: Path, study: Study, request: Request, method: Method, known: _Known, selection: Selection) -> None:
     from lpsmd.selection.plot import save_seen_plot
 
     write_seen(output / "seen.csv", selection)
@@ -226,7 +235,7 @@ def _write(output: Path, study: Study, request: Request, method: Method, selecti
             "drivers": list(request.drivers),
             "bounds": None if request.bounds is None else asdict(request.bounds),
             "part": request.part,
-            "known": {str(file): file_sha256(file) for file in request.known},
+            "known": known.sha256,
             "seen": [asdict(row) for row in shares(selection)],
             "picked": [{"frame": entry.seen.frame.name, "distance": entry.distance} for entry in selection.picked],
         },
