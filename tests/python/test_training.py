@@ -24,7 +24,7 @@ from lpsmd.training.history import Course
 from lpsmd.training.plan import TrainingPlan
 from lpsmd.training.sizes import SCHEDULES, SIZES, Schedule, cutoff_A
 from lpsmd.training.trainers import deepmd, mace, nequip, trainer_of
-from support.training import epoch, labelled_frames, stage_of, write_dataset
+from support.training import SCHEDULE, epoch, labelled_frames, stage_of, write_dataset
 from tolerances import TRAINING_ENERGY_EV
 
 LOGS = Path(__file__).parents[1] / "data" / "training"
@@ -407,7 +407,7 @@ def test_every_architecture_has_the_same_sizes_and_schedules():
 
 def short(architecture, folder):
     """The stage whose training the excerpts are of: 14 frames in batches of 2, 3 epochs."""
-    schedule = replace(SCHEDULES[architecture]["random"], epochs=3)
+    schedule = replace(SCHEDULE, epochs=3)
     return stage_of(architecture, folder, [None] * 14, [None] * 3, schedule=schedule)
 
 

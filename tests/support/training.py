@@ -9,10 +9,12 @@ from ase import Atoms
 from ase.io import write
 
 from lpsmd.training.history import Epoch
-from lpsmd.training.sizes import SCHEDULES, network_of
+from lpsmd.training.sizes import Schedule, network_of
 from lpsmd.training.trainers import Stage
 from support.dft import first_frames
 
+#: Of every stage here, whatever the trainings are given.
+SCHEDULE = Schedule(epochs=300, batch_size=2, learning_rate=0.01, final_learning_rate=2e-5)
 #: Part of each frame of the small set; names of both trajectories, hops and rattles. Both trajectories have one start,
 #: which may not be in several parts: their frames lose the keys that tell of it, and stand for dynamics in each part.
 PARTS = {
@@ -54,7 +56,7 @@ def stage_of(architecture: str, folder: Path, train: list[Atoms], validation: li
         "train": train,
         "validation": validation,
         "network": network_of(architecture, "small"),
-        "schedule": SCHEDULES[architecture]["random"],
+        "schedule": SCHEDULE,
         "shifts_eV": dict.fromkeys(("Li", "P", "S", "Cl"), -1.5),
         "average_neighbors": 27.0,
         "neighbor_limits": (32, 10, 28, 10),
