@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from support.models import lj_model, with_passport
+from lpsmd.models.contract import load_model, save_model
+from support.models import lj_model
 
 STUDY = """
 [study]
@@ -37,7 +39,10 @@ def soft_model(
 ) -> Path:
     """A model under which the cell melts quietly: no charges, no bonds, no explosion."""
     lj_model(path, ["Li", "P", "S", "Cl"], epsilon_eV=epsilon_eV, sigma_A=2.0)
-    return with_passport(path, functional=functional, training=training or {})
+    loaded = load_model(path)
+    passport = dataclasses.replace(loaded.passport, functional=functional, training=training or {})
+    save_model(loaded.program, passport, path)
+    return path
 
 
 def study_file(folder: Path, text: str = STUDY) -> Path:

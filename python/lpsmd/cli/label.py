@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from lpsmd.cli._options import output_folder, workers_option
+from lpsmd.cli._options import output_folder
 
 
 @click.command()
@@ -24,7 +24,12 @@ from lpsmd.cli._options import output_folder, workers_option
     multiple=True,
     help="May be repeated; default: both. HSE06 starts from PBE.",
 )
-@workers_option("Frames at a time, each on one core; default: one for each core.")
+@click.option(
+    "-w",
+    "--workers",
+    type=click.IntRange(min=1),
+    help="Frames at a time, each on one core; default: one for each core.",
+)
 @click.option("--pw", default="pw.x", show_default=True, help="Program of Quantum ESPRESSO, name or path.")
 @click.option(
     "--potentials",
