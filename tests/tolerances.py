@@ -42,6 +42,13 @@ RANKS_ENERGY_RELATIVE = {"float64": 1e-12, "float32": 1e-7}  # of the sum of |at
 # Buffers grow with the densest environment met, the allocators of torch and LAMMPS by some 100 KiB.
 MEMORY_GROWTH_MIB = 4.0
 
+# ----- a GPU against the CPU -------------------------------------------------------------------------------
+# float64 on both, sums in another order (and, on the GPU, in one that changes). 50 steps of 1 fs under the tiny nequip
+# network, whose forces reach 90 eV/A, ended 9.7e-8 A apart on an H100; under the others below 1e-8.
+CUDA_POSITION_A = 1e-6
+# Blocks of torch's allocator follow the number of edges; one graph kept for each step would be 20 MiB.
+CUDA_MEMORY_GROWTH_MIB = 8.0
+
 # ----- one LAMMPS against another --------------------------------------------------------------------------
 # The same libtorch, compilers that order LAMMPS' own sums differently: rounding of 8,000 eV, or of a float32 network
 # of 52 atoms, over 5 steps. Measured: no difference at all.

@@ -1,0 +1,77 @@
+"""`pair_style lpsmd device cuda`: the numbers of the CPU, on a GPU. Skipped where there is none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from ase import Atoms
+
+from support.parity import ARCHITECTURES, PARITY, reference
+from support.simulation import Computed, simulation
+from tolerances import (
+    CUDA_MEMORY_GROWTH_MIB,
+    CUDA_POSITION_A,
+    PARITY_ENERGY_EV_PER_ATOM,
+    PARITY_FORCE_EV_PER_A,
+    PARITY_VIRIAL_EV_PER_ATOM,
+)
+
+pytestmark = pytest.mark.skipif(
+    not torch.cuda.is_available(), reason="torch sees no CUDA device: `device cuda` of pair_style lpsmd is NOT tested"
+)
+
+HOT = ("velocity all create 900 5", "fix move all nve", "timestep 0.001")
+
+
+def on_gpu(architecture: str, dtype: str, atoms: Atoms) -> Computed:
+    with simulation(atoms) as run:
+        run.use_model(PARITY / f"{architecture}_{dtype}.pt", device="cuda")
+        return run.compute()
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_equals_the_package(architecture: str, dtype: str) -> None:
+    atoms, expected = reference(architecture)
+    found = on_gpu(architecture, dtype, atoms)
+    n = len(atoms)
+    np.testing.assert_allclose(found.forces, expected["forces_eV_per_A"], rtol=0, atol=PARITY_FORCE_EV_PER_A[dtype])
+    assert abs(found.energy - expected["energy_eV"]) / n < PARITY_ENERGY_EV_PER_ATOM[dtype]
+    virial_error = np.abs(found.virial - np.array(expected["virial_eV"])).max() / n
+    assert virial_error < PARITY_VIRIAL_EV_PER_ATOM[dtype]
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_moves_atoms_as_the_cpu_does(architecture: str) -> None:
+    atoms, _ = reference(architecture)
+    ends = []
+    for device in ("cpu", "cuda"):
+        with simulation(atoms) as run:
+            run.use_model(PARITY / f"{architecture}_float64.pt", device=device)
+            run.lmp.commands_list([*HOT, "run 50"])
+            ends.append(np.array(run.lmp.gather_atoms("x", 1, 3)))
+    assert np.abs(ends[1] - np.array(ends[0])).max() < CUDA_POSITION_A
+    assert np.abs(ends[1].reshape(-1, 3) - atoms.positions).max() > 1e-3  # they did move
+
+
+def test_auto_takes_the_gpu_and_says_so(tmp_path: Path) -> None:
+    atoms, _ = reference("deepmd")
+    log = tmp_path / "log.lammps"
+    with simulation(atoms, log=log) as run:
+        run.use_model(PARITY / "deepmd_float32.pt", device="auto")
+        run.compute()
+    assert "on cuda:0" in log.read_text()
+
+
+def test_keeps_no_memory_of_the_gpu() -> None:
+    atoms, _ = reference("nequip")
+    with simulation(atoms) as run:
+        run.use_model(PARITY / "nequip_float32.pt", device="cuda")
+        run.lmp.commands_list([*HOT, "run 100"])
+        before = torch.cuda.memory_allocated()
+        run.lmp.command("run 400")
+        growth_MiB = (torch.cuda.memory_allocated() - before) / 2**20
+    assert growth_MiB < CUDA_MEMORY_GROWTH_MIB
