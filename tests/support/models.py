@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -37,6 +38,13 @@ def lj_model(
         reference=frame,
         dtype=dtype,
     )
+    return path
+
+
+def with_passport(path: Path, **changes: Any) -> Path:
+    """Write a model file once more with other entries in its passport."""
+    loaded = load_model(path)
+    save_model(loaded.program, dataclasses.replace(loaded.passport, **changes), path)
     return path
 
 

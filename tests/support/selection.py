@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 import numpy as np
 
-from lpsmd.models.contract import load_model, save_model
 from lpsmd.structure import LI6PS5CL_ELEMENTS
-from support.models import lj_model
+from support.models import lj_model, with_passport
 
 STUDY = """
 [study]
@@ -48,9 +46,7 @@ def bonded_model(path: Path, bond_eV: float, *, functional: str = "PBE") -> Path
     for i, j in ((p, s), (s, p)):
         epsilon[i, j], sigma[i, j] = bond_eV, 2.05 / 2.0 ** (1.0 / 6.0)
     lj_model(path, LI6PS5CL_ELEMENTS, epsilon_eV=epsilon, sigma_A=sigma)
-    loaded = load_model(path)
-    save_model(loaded.program, dataclasses.replace(loaded.passport, functional=functional), path)
-    return path
+    return with_passport(path, functional=functional)
 
 
 def study_folder(folder: Path, text: str = STUDY) -> Path:

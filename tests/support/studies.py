@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lpsmd.models.contract import load_model, save_model
-from support.models import lj_model
+from support.models import lj_model, with_passport
 
 STUDY = """
 [study]
@@ -39,10 +37,7 @@ def soft_model(
 ) -> Path:
     """A model under which the cell melts quietly: no charges, no bonds, no explosion."""
     lj_model(path, ["Li", "P", "S", "Cl"], epsilon_eV=epsilon_eV, sigma_A=2.0)
-    loaded = load_model(path)
-    passport = dataclasses.replace(loaded.passport, functional=functional, training=training or {})
-    save_model(loaded.program, passport, path)
-    return path
+    return with_passport(path, functional=functional, training=training or {})
 
 
 def study_file(folder: Path, text: str = STUDY) -> Path:

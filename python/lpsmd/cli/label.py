@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from lpsmd.cli._options import output_folder
+from lpsmd.cli._options import output_folder, workers_option
 
 
 @click.command()
@@ -24,12 +24,7 @@ from lpsmd.cli._options import output_folder
     multiple=True,
     help="May be repeated; default: both. HSE06 starts from PBE.",
 )
-@click.option(
-    "-w",
-    "--workers",
-    type=click.IntRange(min=1),
-    help="Frames at a time, each on one core; default: one for each core.",
-)
+@workers_option("Frames at a time, each on one core; default: one for each core.")
 @click.option("--pw", default="pw.x", show_default=True, help="Program of Quantum ESPRESSO, name or path.")
 @click.option(
     "--potentials",

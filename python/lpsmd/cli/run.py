@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
+from lpsmd.cli._options import workers_option
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -27,12 +29,7 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path, file_okay=False),
     help="Folder for everything the study makes; default: NAME-HASH, so a changed study gets its own.",
 )
-@click.option(
-    "-w",
-    "--workers",
-    type=click.IntRange(min=1),
-    help="Replicas at a time (on each node); default: the study's, else one for each core or GPU.",
-)
+@workers_option("Replicas at a time (on each node); default: the study's, else one for each core or GPU.")
 @click.option("--analyse-only", is_flag=True, help="Run nothing; analyse the replicas that are complete.")
 @click.option(
     "--dry-run",

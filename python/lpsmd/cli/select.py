@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 from click.core import ParameterSource
 
-from lpsmd.cli._options import output_folder
+from lpsmd.cli._options import output_folder, workers_option
 
 
 @click.command()
@@ -65,12 +65,7 @@ from lpsmd.cli._options import output_folder
     "no start with the other part. May be repeated.",
 )
 @click.option("--seed", type=click.IntRange(min=1), help="For other sites and velocities; default: the study's seeds.")
-@click.option(
-    "-w",
-    "--workers",
-    type=click.IntRange(min=1),
-    help="Replicas at a time; default: the study's, else one for each core or GPU.",
-)
+@workers_option("Replicas at a time; default: the study's, else one for each core or GPU.")
 @click.option("--dry-run", is_flag=True, help="Run nothing but a short probe; print what would run, and how long.")
 @click.pass_context
 def select(

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import click
 
+from lpsmd.cli._options import workers_option
+
 
 def _share(context: click.Context, parameter: click.Parameter, value: str) -> tuple[int, int]:
     found = re.fullmatch(r"(\d+)/(\d+)", value)
@@ -25,7 +27,7 @@ def _share(context: click.Context, parameter: click.Parameter, value: str) -> tu
     metavar="NUMBER/COUNT",
     help="Every COUNT-th replica, from NUMBER on; default: all.",
 )
-@click.option("-w", "--workers", type=click.IntRange(min=1), help="Replicas at a time; default: the study's.")
+@workers_option("Replicas at a time; default: the study's.")
 def work(folder: Path, share: tuple[int, int], workers: int | None) -> None:
     r"""Run a share of the replicas of the study in FOLDER; what the script of `lpsmd export-slurm` calls.
 

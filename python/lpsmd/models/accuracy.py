@@ -143,6 +143,11 @@ def errors_of(frames: Sequence[Atoms], predicted: EnergiesAndForces, labelled: E
     return found
 
 
+def minus(forces: Sequence[FloatArray], base: Sequence[FloatArray]) -> list[FloatArray]:
+    """The difference of the forces on the same frames, [atoms, 3] for each of them."""
+    return [np.subtract(of_one, of_base) for of_one, of_base in zip(forces, base, strict=True)]
+
+
 def fit_scale(base: Sequence[FloatArray], other: Sequence[FloatArray]) -> float:
     """The factor s of least |other - s base|^2 over all components: forces of one functional from those of another."""
     first, second = np.concatenate(base), np.concatenate(other)

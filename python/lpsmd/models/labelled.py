@@ -14,11 +14,11 @@ from ase import Atoms
 from lpsmd.models.accuracy import (
     AccuracyError,
     EnergiesAndForces,
-    FloatArray,
     can_subtract_forces,
     difference_of,
     errors_of,
     fit_scale,
+    minus,
 )
 from lpsmd.models.contract import ModelFileError, load_model, read_passport
 
@@ -149,8 +149,8 @@ def difference_of_models(
         "part": part,
         **difference_of(
             frames,
-            _subtract(second.forces_eV_per_A, first.forces_eV_per_A),
-            _subtract(_labels(others).forces_eV_per_A, _labels(frames).forces_eV_per_A),
+            minus(second.forces_eV_per_A, first.forces_eV_per_A),
+            minus(_labels(others).forces_eV_per_A, _labels(frames).forces_eV_per_A),
             base=_labels(frames).forces_eV_per_A,
             scale=_scale(everything, part),
         ),
@@ -236,10 +236,6 @@ def _by_name(frames: Sequence[Atoms], where: str) -> dict[str, Atoms]:
             )
         named[str(name)] = atoms
     return named
-
-
-def _subtract(second: Sequence[FloatArray], first: Sequence[FloatArray]) -> list[FloatArray]:
-    return [b - a for b, a in zip(second, first, strict=True)]
 
 
 def _scale(pairs: Sequence[_Pair], part: str | None) -> float | None:

@@ -23,7 +23,7 @@ from ase.neighborlist import neighbor_list
 from numpy.typing import NDArray
 
 from lpsmd.dataset.errors import SplitError
-from lpsmd.dataset.keys import groups_of
+from lpsmd.dataset.keys import PARTS, groups_of
 from lpsmd.dataset.splitting import parts_of_groups
 from lpsmd.errors import LpsmdError
 from lpsmd.models.accuracy import EnergiesAndForces, can_subtract_forces
@@ -31,7 +31,6 @@ from lpsmd.models.accuracy import EnergiesAndForces, can_subtract_forces
 #: Each functional with the one whose weights its training starts from.
 PARENTS: Mapping[str, str | None] = {"PBE": None, "HSE06": "PBE"}
 FUNCTIONALS = tuple(PARENTS)
-PARTS = ("train", "validation", "test")
 ENERGY_KEY, FORCES_KEY = "REF_energy", "REF_forces"
 
 #: Room above the most neighbours that the data show: dynamics goes where no frame was.

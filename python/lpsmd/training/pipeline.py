@@ -10,10 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from ase import Atoms
 
-from lpsmd.models.accuracy import EnergiesAndForces, difference_of, errors_of, fit_scale
+from lpsmd.models.accuracy import EnergiesAndForces, difference_of, errors_of, fit_scale, minus
 from lpsmd.study import file_sha256
 from lpsmd.training.data import (
     PARENTS,
@@ -259,16 +258,12 @@ def _judge(
     scale = fit_scale(*(labels_of(frames).forces_eV_per_A for frames in training)) if training[0] else None
     difference = difference_of(
         other,
-        _minus([forces[atoms.info["frame"]] for atoms in other], base_found.forces_eV_per_A),
-        _minus(labels_of(other).forces_eV_per_A, base_labels),
+        minus([forces[atoms.info["frame"]] for atoms in other], base_found.forces_eV_per_A),
+        minus(labels_of(other).forces_eV_per_A, base_labels),
         base=base_labels,
         scale=scale,
     )
     return held_out, difference
-
-
-def _minus(first: Sequence[Any], second: Sequence[Any]) -> list[Any]:
-    return [np.subtract(a, b) for a, b in zip(first, second, strict=True)]
 
 
 def _predict(plan: TrainingPlan, outcome: Outcome, frames: Sequence[Atoms], *, tools: Tools) -> EnergiesAndForces:

@@ -9,7 +9,8 @@ from typing import Any
 
 from ase import Atoms
 
-from lpsmd.training.data import PARTS, Dataset, lineage
+from lpsmd.dataset.keys import PARTS
+from lpsmd.training.data import Dataset, lineage
 from lpsmd.training.history import ENERGY_WEIGHT
 from lpsmd.training.plan import TrainingPlan
 from lpsmd.training.pretraining import TeacherSet
