@@ -16,10 +16,11 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from click.testing import CliRunner
 
 from lpsmd.cli import main
+from lpsmd.dataset import DatasetError
 from lpsmd.models.accuracy import AccuracyError
 from lpsmd.models.contract import ModelFileError
 from lpsmd.models.evaluate import evaluate
-from lpsmd.models.labelled import difference_of_models, errors_of_model, read_labelled
+from lpsmd.models.labelled import difference_of_models, errors_of_model
 from support.studies import soft_model
 
 #: Parts of the frames; two of the test are of one trajectory.
@@ -155,11 +156,11 @@ def renamed(name: str) -> Callable[[Sequence[Atoms]], object]:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (without_labels, r"hse06.extxyz frame 1: found no energy and no forces, needed both"),
-        (without_forces, r"hse06.extxyz frame 1: found no forces, needed both"),
-        (lambda frames: frames[1].info.update(level="PBE"), r"frame 1: found labels of PBE, needed those of HSE06"),
-        (drop("frame"), r"pbe.extxyz and hse06.extxyz: frame 1 has no key frame"),
-        (renamed("twice"), r"frame 1 is the second of the name twice"),
+        (without_labels, r"hse06.extxyz frame 1 \(f1\): found no energy and no forces, needed both"),
+        (without_forces, r"hse06.extxyz frame 1 \(f1\): found no forces, needed both"),
+        (lambda frames: frames[1].info.update(level="PBE"), r"\(f1\): found labels of PBE, needed those of HSE06"),
+        (drop("frame"), r"hse06.extxyz frame 1: found no key frame, needed a name of its own"),
+        (renamed("twice"), r"hse06.extxyz frame 1 \(twice\): has the name of frame 0, needed a key frame of its own"),
         (renamed("other{}"), r"found no frame that both have, among 6 and 5"),
         (moved, r"frame f1 has two geometries, needed one"),
     ],
@@ -168,22 +169,25 @@ def test_labels_that_make_no_difference_are_refused(
     folder: Path, tmp_path: Path, change: Callable[[list[Atoms]], object], message: str
 ) -> None:
     changed(folder, tmp_path, "hse06.extxyz", change)
-    with pytest.raises(AccuracyError, match=message):
+    with pytest.raises((AccuracyError, DatasetError), match=message):
         difference_of_models(folder / "pbe.pt", folder / "hse06.pt", tmp_path)
 
 
 def test_what_is_not_there_is_named(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(AccuracyError, match=r"found PBE twice, needed models of two functionals"):
         difference_of_models(folder / "pbe.pt", folder / "pbe.pt", folder)
-    with pytest.raises(AccuracyError, match=r"pbe.extxyz: no such file, needed frames labelled with PBE"):
+    with pytest.raises(DatasetError, match=r"pbe.extxyz: no such file, needed frames labelled with PBE"):
         difference_of_models(folder / "pbe.pt", folder / "hse06.pt", tmp_path)
     with pytest.raises(
         AccuracyError, match=r"no frame of the part validation among 6 \(3 of test, 3 of train\); ask for another"
     ):
-        read_labelled(folder / "pbe.extxyz", functional="PBE", part="validation")
+        errors_of_model(folder / "pbe.pt", folder / "pbe.extxyz", part="validation")
     (tmp_path / "empty.extxyz").write_text("no frames\n")
-    with pytest.raises(AccuracyError, match=r"empty.extxyz: cannot be read"):
-        read_labelled(tmp_path / "empty.extxyz", functional="PBE")
+    with pytest.raises(DatasetError, match=r"empty.extxyz: cannot be read"):
+        errors_of_model(folder / "pbe.pt", tmp_path / "empty.extxyz")
+    (tmp_path / "empty.extxyz").write_text("")
+    with pytest.raises(DatasetError, match=r"empty.extxyz: found no frame, needed frames labelled with PBE"):
+        errors_of_model(folder / "pbe.pt", tmp_path / "empty.extxyz")
 
 
 def test_an_element_that_the_model_lacks_is_named(folder: Path, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ import pytest
 from click.testing import CliRunner
 
 from lpsmd.cli.train import train
+from lpsmd.dataset import DatasetError
 from lpsmd.training import data, environments, history, mace_finetune, pipeline, pretraining, record, stages, watching
 from lpsmd.training.data import TrainingError
 from lpsmd.training.history import Course
@@ -65,7 +66,7 @@ def test_types_ascend_by_atomic_number(dataset):
 def test_pbe_needs_no_hse06(tmp_path):
     write_dataset(tmp_path, pbe=labelled_frames("PBE"))
     assert list(data.read_dataset(tmp_path, "PBE").frames) == ["PBE"]
-    with pytest.raises(TrainingError, match=r"hse06\.extxyz: no such file, needed the HSE06 labels there"):
+    with pytest.raises(DatasetError, match=r"hse06\.extxyz: no such file, needed frames labelled with HSE06"):
         data.read_dataset(tmp_path, "HSE06")
 
 
@@ -73,7 +74,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path):
     write_dataset(tmp_path, pbe=labelled_frames("PBE"))
     path = tmp_path / "pbe.extxyz"
     path.write_text(path.read_text()[:-3000])
-    with pytest.raises(TrainingError, match=r"pbe\.extxyz: cannot be read: "):
+    with pytest.raises(DatasetError, match=r"pbe\.extxyz: cannot be read: "):
         data.read_dataset(tmp_path, "PBE")
 
 
@@ -121,22 +122,22 @@ def repeated(frames):
             r"frame 3 \(md900_chgnet_pbe_010\): found part=None, needed one of train, .*dataset split`",
         ),
         (with_part("held out"), r"found part=held out, needed one of train, validation, test"),
-        (without("frame"), r"frame 3: found no frame; `lpsmd dataset import` checks"),
-        (without_labels, r"frame 3: found no energy, forces; `lpsmd dataset import` checks"),
+        (without("frame"), r"frame 3: found no key frame, needed a name of its own; `lpsmd dataset import`"),
+        (without_labels, r"frame 3 \(md900_chgnet_pbe_010\): found no energy and no forces, needed both; `lpsmd lab"),
         (
             all_in_training,
             r"found 9 train, 0 validation, 0 test frames, needed at least one of each; `lpsmd datas",
         ),
         (of_hse06, r"frame 3 \(md900_chgnet_pbe_010\): found labels of HSE06, needed those of PBE"),
         (with_no_number, r"frame 3 \(md900_chgnet_pbe_010\): found an energy or force that is no finite number"),
-        (repeated, r"found the frame early_0 2 times, needed a name for each frame"),
+        (repeated, r"frame 9 \(early_0\): has the name of frame 0, needed a key frame of its own"),
     ],
 )
 def test_bad_frames_are_refused(tmp_path, change, message):
     members = labelled_frames("PBE")
     change(members)
     write_dataset(tmp_path, pbe=members)
-    with pytest.raises(TrainingError, match=message):
+    with pytest.raises(DatasetError, match=message):
         data.read_dataset(tmp_path, "PBE")
 
 
@@ -144,7 +145,7 @@ def test_a_test_frame_that_the_parent_has_seen_is_refused(tmp_path):
     members = labelled_frames("HSE06")
     members[0].info["part"] = "test"
     write_dataset(tmp_path, pbe=labelled_frames("PBE"), hse06=members)
-    with pytest.raises(TrainingError, match="found frame early_0 in train of PBE and in test of HSE06, needed one"):
+    with pytest.raises(DatasetError, match="found frame early_0 in train of PBE and in test of HSE06, needed one"):
         data.read_dataset(tmp_path, "HSE06")
 
 
@@ -159,7 +160,7 @@ def test_one_start_or_trajectory_in_two_parts_is_refused(tmp_path, key):
         "md900_chgnet_pbe_010 is in train and md900_chgnet_r2scan_017 in test, but both belong to of both; .*"
         "`lpsmd dataset split --redraw`"
     )
-    with pytest.raises(TrainingError, match=message):
+    with pytest.raises(DatasetError, match=message):
         data.read_dataset(tmp_path, "HSE06")
 
 
@@ -171,7 +172,7 @@ def test_labels_of_another_geometry_are_refused(tmp_path, axis):
     else:  # lpsmd dataset takes the same crystal in another orientation for the same; its forces have other components
         members[0].rotate(90, axis, rotate_cell=True)
     write_dataset(tmp_path, pbe=labelled_frames("PBE"), hse06=members)
-    with pytest.raises(TrainingError, match="found two geometries of frame early_0 in PBE and HSE06, needed the same"):
+    with pytest.raises(DatasetError, match="found two geometries of frame early_0 in PBE and HSE06, needed the same"):
         data.read_dataset(tmp_path, "HSE06")
 
 

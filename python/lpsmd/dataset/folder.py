@@ -8,12 +8,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import ase.io
 from ase import Atoms
 
 from lpsmd.dataset.distances import is_same_geometry
 from lpsmd.dataset.errors import DatasetError
 from lpsmd.dataset.extxyz import with_key
+from lpsmd.dataset.frames import read_frames
 from lpsmd.dataset.keys import FRAME, PART
 from lpsmd.ensemble.files import write_atomically
 from lpsmd.ensemble.locks import Held, hold
@@ -51,18 +51,15 @@ def read_dataset(path: Path) -> Dataset:
     Raises
     ------
     DatasetError
-        If there is no set, a frame has no label or no name of its own, or one name stands for two geometries.
+        If there is no set, a frame is not fit (`read_frames`), or one name stands for two geometries.
     """
     files = sorted(path.glob("*.extxyz")) if path.is_dir() else [path]
-    read = {file: _read(file) for file in files}
-    sets = {file: frames for file, frames in read.items() if any(map(_is_labelled, frames))}
+    sets = {file: frames for file in files if (frames := read_frames(file, may_lack_labels=True))}
     if not sets:
         raise DatasetError(
             f"{path}: found no labelled frames; needed a folder with pbe.extxyz, hse06.extxyz ..., or one such file, "
             f"as `lpsmd label` and `lpsmd dataset import` write them"
         )
-    for file, frames in sets.items():
-        _check_frames(file, frames)
     dataset = Dataset(path, dict(sorted(sets.items(), key=lambda entry: -len(entry[1]))))
     _check_geometries(dataset)
     return dataset
@@ -117,34 +114,6 @@ def _lines(text: str) -> Iterator[tuple[bool, str]]:
             yield True, next(lines)
             for _ in range(int(number)):
                 yield False, next(lines)
-
-
-def _read(file: Path) -> list[Atoms]:
-    try:
-        found = ase.io.read(file, ":", format="extxyz")
-    except Exception as error:  # ASE's readers raise anything
-        raise DatasetError(f"{file}: cannot be read: {error}") from error
-    return list(found)
-
-
-def _is_labelled(atoms: Atoms) -> bool:
-    return atoms.calc is not None and {"energy", "forces"} <= set(atoms.calc.results)
-
-
-def _check_frames(file: Path, frames: list[Atoms]) -> None:
-    names: dict[str, int] = {}
-    for number, atoms in enumerate(frames):
-        if FRAME not in atoms.info or not _is_labelled(atoms):
-            raise DatasetError(
-                f"{file} frame {number}: found no key {FRAME}, energy or forces, needed all three: bring the file in "
-                f"with `lpsmd dataset import {file} -o NEW`"
-            )
-        earlier = names.setdefault(str(atoms.info[FRAME]), number)
-        if earlier != number:
-            raise DatasetError(
-                f"{file} frame {number}: has the name of frame {earlier}, {FRAME}={atoms.info[FRAME]}; needed a name "
-                f"of its own for each"
-            )
 
 
 def _check_geometries(dataset: Dataset) -> None:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import ase.io
 from ase import Atoms
 
+from lpsmd.dataset.frames import read_frames
 from lpsmd.models.accuracy import (
     AccuracyError,
     EnergiesAndForces,
@@ -37,44 +37,6 @@ class _Pair:
     other: Atoms
 
 
-def read_labelled(file: str | Path, *, functional: str, part: str | None = None) -> list[Atoms]:
-    """Frames with energy and forces, as `lpsmd label` and `lpsmd dataset import` write them.
-
-    Parameters
-    ----------
-    file
-        Extended XYZ, or anything that ASE reads with labels.
-    functional
-        What the frames must be labelled with, where they have a key `level`.
-    part
-        Of the split, the key `part`: "train", "validation" or "test"; all frames without it.
-
-    Raises
-    ------
-    AccuracyError
-        If the file cannot be read, a frame lacks labels or has those of another functional, or no frame is of the
-        part.
-    """
-    path = Path(file)
-    if not path.is_file():
-        raise AccuracyError(f"{path}: no such file, needed frames labelled with {functional}")
-    try:
-        frames = list(ase.io.iread(path, ":"))
-    except Exception as error:  # ASE's readers raise anything
-        raise AccuracyError(f"{path}: cannot be read: {error}") from error
-    for number, atoms in enumerate(frames):
-        missing = {"energy", "forces"} - set(() if atoms.calc is None else atoms.calc.results)
-        if missing:
-            raise AccuracyError(
-                f"{path} frame {number}: found no {' and no '.join(sorted(missing))}, needed both; `lpsmd label` makes "
-                f"labels, `lpsmd dataset import` brings those of other programs into this form"
-            )
-        level = str(atoms.info.get("level", functional))
-        if level.lower() != functional.lower():
-            raise AccuracyError(f"{path} frame {number}: found labels of {level}, needed those of {functional}")
-    return _of_part(path, frames, part)
-
-
 def errors_of_model(
     model: str | Path,
     file: str | Path,
@@ -87,10 +49,11 @@ def errors_of_model(
 
     Raises
     ------
-    AccuracyError, ModelFileError
-        As `read_labelled` and `predict`.
+    AccuracyError, DatasetError, ModelFileError
+        If no frame is of the part, or as `read_frames` and `predict`.
     """
-    frames = read_labelled(file, functional=read_passport(model).functional, part=part)
+    path = Path(file)
+    frames = _of_part(path, read_frames(path, functional=read_passport(model).functional, named=False), part)
     found = predict(model, frames, device=device, on_frame=on_frame)
     return {"part": part, **errors_of(frames, found, _labels(frames))}
 
@@ -123,16 +86,16 @@ def difference_of_models(
 
     Raises
     ------
-    AccuracyError, ModelFileError
-        If the functionals are one and the same, no frame has both labels, a geometry has two, or as `read_labelled`
-        and `predict`.
+    AccuracyError, DatasetError, ModelFileError
+        If the functionals are one and the same, no frame has both labels or is of the part, a geometry has two, or as
+        `read_frames` and `predict`.
     """
     functionals = [read_passport(model).functional for model in (base, other)]
     if functionals[0].lower() == functionals[1].lower():
         raise AccuracyError(f"{base} and {other}: found {functionals[0]} twice, needed models of two functionals")
     files = [Path(folder) / f"{functional.lower()}.extxyz" for functional in functionals]
     everything = _pairs(
-        *(read_labelled(file, functional=functional) for file, functional in zip(files, functionals, strict=True)),
+        *(read_frames(file, functional=functional) for file, functional in zip(files, functionals, strict=True)),
         where=f"{files[0]} and {files[1].name}",
     )
     chosen = set(map(id, _of_part(Path(folder), [pair.base for pair in everything], part)))
@@ -209,7 +172,7 @@ def _of_part(where: Path, frames: Sequence[Atoms], part: str | None) -> list[Ato
 
 def _pairs(base: Sequence[Atoms], other: Sequence[Atoms], *, where: str) -> list[_Pair]:
     """The geometries that have both labels, in the order of the base."""
-    first, second = _by_name(base, where), _by_name(other, where)
+    first, second = ({str(atoms.info["frame"]): atoms for atoms in frames} for frames in (base, other))
     pairs = [_Pair(base=first[name], other=second[name]) for name in first if name in second]
     if not pairs:
         raise AccuracyError(
@@ -223,19 +186,6 @@ def _pairs(base: Sequence[Atoms], other: Sequence[Atoms], *, where: str) -> list
                 f"both functionals"
             )
     return pairs
-
-
-def _by_name(frames: Sequence[Atoms], where: str) -> dict[str, Atoms]:
-    named: dict[str, Atoms] = {}
-    for number, atoms in enumerate(frames):
-        name = atoms.info.get("frame")
-        if name is None or str(name) in named:
-            fault = "has no key frame" if name is None else f"is the second of the name {name}"
-            raise AccuracyError(
-                f"{where}: frame {number} {fault}, needed a name of its own, by which labels are paired"
-            )
-        named[str(name)] = atoms
-    return named
 
 
 def _scale(pairs: Sequence[_Pair], part: str | None) -> float | None:

@@ -18,11 +18,12 @@ from pathlib import Path
 import numpy as np
 from ase import Atoms
 from ase.data import atomic_numbers
-from ase.io import read, write
+from ase.io import write
 from ase.neighborlist import neighbor_list
 from numpy.typing import NDArray
 
-from lpsmd.dataset.errors import SplitError
+from lpsmd.dataset.errors import DatasetError, SplitError
+from lpsmd.dataset.frames import read_frames
 from lpsmd.dataset.keys import PARTS, groups_of
 from lpsmd.dataset.splitting import parts_of_groups
 from lpsmd.errors import LpsmdError
@@ -86,12 +87,14 @@ def read_dataset(folder: Path, functional: str) -> Dataset:
 
     Raises
     ------
-    TrainingError
-        Naming each fault: a file that is not there, a frame without name, label or part, a part without frames, a
-        frame that has another part or geometry for one functional than for the other, two parts that share a start or
+    DatasetError
+        Naming the first fault: those of `lpsmd.dataset.frames`, a frame without part, a part without frames, a frame
+        that has another part or geometry for one functional than for the other, two parts that share a start or
         trajectory.
+    TrainingError
+        For a functional that has no place here.
     """
-    frames = {name: _read(folder / f"{name.lower()}.extxyz") for name in lineage(functional)}
+    frames = {name: _read(folder, name) for name in lineage(functional)}
     first, *later = frames
     for name in later:
         _require_same_parts(first, frames[first], name, frames[name], folder=folder)
@@ -100,70 +103,35 @@ def read_dataset(folder: Path, functional: str) -> Dataset:
     elements = {symbol for members in frames.values() for atoms in members for symbol in atoms.symbols}
     return Dataset(
         folder=folder,
-        frames={name: tuple(members) for name, members in frames.items()},
+        frames=frames,
         type_names=tuple(sorted(elements, key=lambda symbol: atomic_numbers[symbol])),
     )
 
 
-def _read(path: Path) -> list[Atoms]:
-    if not path.is_file():
-        raise TrainingError(
-            f"{path}: no such file, needed the {path.stem.upper()} labels there; `lpsmd dataset import` makes it"
-        )
-    try:
-        sources = read(path, ":", format="extxyz")
-    except Exception as error:  # ASE's readers raise anything
-        raise TrainingError(f"{path}: cannot be read: {error}; `lpsmd dataset show` checks a data set") from error
-    frames = [_frame(source, f"{path}: frame {number}") for number, source in enumerate(sources)]
-    _require_labels_of(path, frames)
-    counts = Counter(str(atoms.info["part"]) for atoms in frames)
-    empty = [part for part in PARTS if not counts[part]]
-    if empty:
+def _read(folder: Path, functional: str) -> tuple[Atoms, ...]:
+    path = folder / f"{functional.lower()}.extxyz"
+    # Else a passport would name another functional than the model was trained on.
+    frames = read_frames(path, functional=functional)
+    for number, atoms in enumerate(frames):
+        if atoms.info.get("part") not in PARTS:
+            raise DatasetError(
+                f"{path} frame {number} ({atoms.info['frame']}): found part={atoms.info.get('part')}, needed one of "
+                f"{', '.join(PARTS)}; `lpsmd dataset split` writes it"
+            )
+    counts = Counter(atoms.info["part"] for atoms in frames)
+    if not all(counts[part] for part in PARTS):
         found = ", ".join(f"{counts[part]} {part}" for part in PARTS)
-        raise TrainingError(
+        raise DatasetError(
             f"{path}: found {found} frames, needed at least one of each; `lpsmd dataset split` gives frames their parts"
         )
-    names = Counter(str(atoms.info["frame"]) for atoms in frames)
-    twice = [name for name, count in names.items() if count > 1]
-    if twice:
-        raise TrainingError(f"{path}: found the frame {twice[0]} {names[twice[0]]} times, needed a name for each frame")
-    return sorted(frames, key=lambda atoms: str(atoms.info["frame"]))
+    return tuple(map(_for_trainers, sorted(frames, key=lambda atoms: str(atoms.info["frame"]))))
 
 
-def _require_labels_of(path: Path, frames: Sequence[Atoms]) -> None:
-    """Else a passport would name another functional than the model was trained on."""
-    for number, atoms in enumerate(frames):
-        level = str(atoms.info.get("level", path.stem))
-        if level.lower() != path.stem.lower():
-            raise TrainingError(
-                f"{path}: frame {number} ({atoms.info['frame']}): found labels of {level}, needed those of "
-                f"{path.stem.upper()}; put each functional into the file of its name"
-            )
-        if not (math.isfinite(atoms.info[ENERGY_KEY]) and np.isfinite(atoms.arrays[FORCES_KEY]).all()):
-            raise TrainingError(
-                f"{path}: frame {number} ({atoms.info['frame']}): found an energy or force that is no finite number; "
-                f"`lpsmd dataset import` checks labelled frames"
-            )
-
-
-def _frame(source: Atoms, place: str) -> Atoms:
+def _for_trainers(source: Atoms) -> Atoms:
     """A frame with its labels under the names that all trainers are told."""
-    results = {} if source.calc is None else source.calc.results
-    missing = [name for name in ("energy", "forces") if name not in results]
-    missing += [] if "frame" in source.info else ["frame"]
-    if missing:
-        raise TrainingError(
-            f"{place}: found no {', '.join(missing)}; `lpsmd dataset import` checks and names labelled frames"
-        )
-    part = source.info.get("part")
-    if part not in PARTS:
-        raise TrainingError(
-            f"{place} ({source.info['frame']}): found part={part}, needed one of {', '.join(PARTS)}; "
-            f"`lpsmd dataset split` writes it"
-        )
     atoms = Atoms(source.get_chemical_symbols(), positions=source.positions, cell=source.cell, pbc=source.pbc)
-    atoms.info = {**source.info, ENERGY_KEY: float(results["energy"])}
-    atoms.arrays[FORCES_KEY] = np.asarray(results["forces"], dtype=float)
+    atoms.info = {**source.info, ENERGY_KEY: float(source.calc.results["energy"])}
+    atoms.arrays[FORCES_KEY] = np.asarray(source.calc.results["forces"], dtype=float)
     return atoms
 
 
@@ -175,7 +143,7 @@ def _require_same_parts(
     for atoms in frames:
         before = parts.get(atoms.info["frame"])
         if before is not None and before != atoms.info["part"]:
-            raise TrainingError(
+            raise DatasetError(
                 f"{folder}: found frame {atoms.info['frame']} in {before} of {first} and in {atoms.info['part']} of "
                 f"{name}, needed one part; run `lpsmd dataset split` on the folder"
             )
@@ -187,7 +155,7 @@ def _require_same_geometries(
     """Else the difference of the functionals would be one of forces on other atoms, or along other axes."""
     for base, other in zip(*common_geometries(parents, frames), strict=True):
         if not can_subtract_forces(base, other):
-            raise TrainingError(
+            raise DatasetError(
                 f"{folder}: found two geometries of frame {other.info['frame']} in {first} and {name}, needed the same "
                 f"atoms in the same order and orientation; label one file with both functionals"
             )
@@ -198,7 +166,7 @@ def _require_whole_groups(frames: Sequence[Atoms], *, folder: Path) -> None:
     try:
         parts_of_groups(frames, groups_of(frames))
     except SplitError as error:
-        raise TrainingError(f"{folder}: {error}") from error
+        raise DatasetError(f"{folder}: {error}") from error
 
 
 def common_geometries(first: Sequence[Atoms], second: Sequence[Atoms]) -> tuple[list[Atoms], list[Atoms]]:

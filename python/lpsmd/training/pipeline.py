@@ -49,8 +49,10 @@ def train_model(plan: TrainingPlan, *, watcher: Watcher) -> dict[str, Any]:
 
     Raises
     ------
+    DatasetError
+        Data that cannot be trained on.
     TrainingError
-        Data that cannot be trained on, or a step that failed (with the end of its log).
+        A plan that does not fit them, or a step that failed (with the end of its log).
     """
     deadline = None if plan.max_hours is None else time.monotonic() + 3600.0 * plan.max_hours
     workdir = plan.workdir.resolve()
