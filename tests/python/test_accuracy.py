@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from ase import Atoms
 
-from lpsmd.models.accuracy import AccuracyError, EnergiesAndForces, difference_of, errors_of, fit_scale, group_of
+from lpsmd.dataset import DatasetError
+from lpsmd.models.accuracy import AccuracyError, EnergiesAndForces, difference_of, errors_of, fit_scale
 
 POSITIONS = [[0, 0, 0], [2.5, 0, 0], [0, 2.5, 0], [0, 0, 2.5]]
 
@@ -140,9 +141,15 @@ def test_equal_functionals_have_no_r2():
     assert (found["r2"], found["r2_error"]) == (None, None)
 
 
-def test_group_of_a_frame():
-    assert group_of(frame(frame="f", trajectory="t", start="s")) == "start s"
-    assert group_of(frame(frame="f", trajectory="t")) == "trajectory t"
-    assert group_of(frame(frame="f")) == "frame f"
-    with pytest.raises(AccuracyError, match="keys kind, needed start, trajectory or frame"):
-        group_of(frame(kind="md"))
+def test_groups_are_linked_over_several_keys():
+    """Replicas of two models from one start are no two observations; a frame without a key is of no group."""
+    rng = np.random.default_rng(7)
+    frames = [
+        frame(frame="a", start="s", trajectory="t"),
+        frame(frame="b", trajectory="t"),
+        frame(frame="c", start="s"),
+    ]
+    labelled = [rng.normal(size=(2, 3)) for _ in range(4)]
+    assert difference_of([*frames, frame(frame="d")], labelled, labelled)["groups"] == 2
+    with pytest.raises(DatasetError, match="frame 3: found the keys kind, needed start, trajectory or frame; give"):
+        difference_of([*frames, frame(kind="md")], labelled, labelled)

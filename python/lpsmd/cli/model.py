@@ -175,7 +175,7 @@ def difference(
     BASE and OTHER are model files of two functionals, FOLDER has pbe.extxyz and hse06.extxyz with the same frames.
     Beside the rms error of the predicted difference stands that of predicting none, which is the difference itself,
     and, with --part, that of scaling the forces of BASE by one factor that fits the part train. R^2 is what the models
-    explain of the squared difference, with its standard error over trajectories; below 0.5 the functional is not
+    explain of the squared difference, with its standard error over starts of dynamics; below 0.5 the functional is not
     resolved.
 
     \b

@@ -10,6 +10,8 @@ from ase import Atoms
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from lpsmd.dataset.errors import DatasetError
+
 #: Unique name of a geometry, the same in every set in which it is.
 FRAME = "frame"
 #: md, rattle, hop, strain ...
@@ -50,10 +52,20 @@ def groups_of(frames: Sequence[Atoms]) -> list[str]:
     ----------
     frames
         With `info['frame']`.
+
+    Raises
+    ------
+    DatasetError
+        If a frame has none of these keys.
     """
     keys: dict[tuple[str, str], int] = {}
     rows, columns = [], []
     for row, atoms in enumerate(frames):
+        if not atoms.info.keys() & {START, TRAJECTORY, FRAME}:
+            raise DatasetError(
+                f"frame {row}: found the keys {', '.join(atoms.info) or 'none'}, needed {START}, {TRAJECTORY} or "
+                f"{FRAME}; give each frame a name under {FRAME}"
+            )
         for key in (START, TRAJECTORY, FRAME):
             if key in atoms.info:
                 rows.append(row)

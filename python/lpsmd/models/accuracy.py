@@ -1,6 +1,6 @@
 """How far predicted energies and forces are from labels, and what two models resolve of two functionals.
 
-Needs numpy and ASE alone: it runs in the environments of the trainers as well.
+Needs numpy, scipy and ASE alone: it runs in the environments of the trainers as well.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
 
+from lpsmd.dataset.keys import groups_of
 from lpsmd.errors import LpsmdError
 
 FloatArray = NDArray[np.float64]
@@ -52,23 +53,6 @@ class EnergiesAndForces:
 def rms(values: FloatArray) -> float:
     """Root of the mean square of all components."""
     return float(np.sqrt(np.mean(np.square(values))))
-
-
-def group_of(atoms: Atoms) -> str:
-    """What a frame is not independent of: the start of its dynamics, else its trajectory, else the frame itself.
-
-    Raises
-    ------
-    AccuracyError
-        If the frame has none of these keys.
-    """
-    for key in ("start", "trajectory", "frame"):
-        if key in atoms.info:
-            return f"{key} {atoms.info[key]}"
-    raise AccuracyError(
-        f"found a frame with the keys {', '.join(atoms.info) or 'none'}, needed start, trajectory or frame; give each "
-        f"frame a name under frame"
-    )
 
 
 def can_subtract_forces(first: Atoms, second: Atoms) -> bool:
@@ -166,13 +150,14 @@ def difference_of(
 
     R^2 = 1 - sum (predicted - labelled)^2 / sum labelled^2. The sum of squares is about zero, not about the mean:
     components of forces have no direction of their own, and so R^2 = 0 is exactly the trivial prediction that the
-    functionals do not differ. Its standard error comes from the jackknife over groups of frames (`group_of`; Tukey
-    1958), as frames of a trajectory are not independent; the bootstrap's is too small for few groups.
+    functionals do not differ. Its standard error comes from the jackknife (Tukey 1958) over groups of frames
+    (`lpsmd.dataset.keys.groups_of`), as frames of a trajectory are not independent; the bootstrap's is too small for
+    few groups.
 
     Parameters
     ----------
     frames
-        With start, trajectory or frame in `Atoms.info`.
+        With `info['frame']`, and `start` or `trajectory` where they have one.
     predicted, labelled
         Differences of the forces, eV/Angstrom, [atoms, 3] for each frame.
     base, scale
@@ -189,13 +174,14 @@ def difference_of(
     Raises
     ------
     AccuracyError
-        If there is no frame, numbers of atoms differ, or a frame has no name.
+        If there is no frame, or numbers of atoms differ.
+    DatasetError
+        If a frame has neither start, trajectory nor name.
     """
     _require_same_shapes(frames, predicted, "predicted differences")
     _require_same_shapes(frames, labelled, "labelled differences")
-    names = [group_of(atoms) for atoms in frames]
-    groups = np.unique(names)
-    group_of_atom = np.repeat(np.searchsorted(groups, names), [len(atoms) for atoms in frames])
+    groups, group_of_frame = np.unique(groups_of(frames), return_inverse=True)
+    group_of_atom = np.repeat(group_of_frame, [len(atoms) for atoms in frames])
     wanted = np.concatenate(labelled)
     off = np.concatenate(predicted) - wanted
     scaled_off = None if base is None or scale is None else (scale - 1.0) * np.concatenate(base) - wanted
