@@ -82,12 +82,12 @@ class Schedule:
 SCHEDULES: Mapping[str, Mapping[str, Schedule]] = {
     "nequip": {
         "teacher": Schedule(epochs=20, batch_size=4, learning_rate=0.01, final_learning_rate=1e-4),
-        "random": Schedule(epochs=200, batch_size=1, learning_rate=0.01, final_learning_rate=2e-4),
+        "random": Schedule(epochs=200, batch_size=1, learning_rate=0.02, final_learning_rate=1e-3),
         "trained": Schedule(epochs=200, batch_size=2, learning_rate=0.004, final_learning_rate=8e-6),
     },
     "mace": {
         "teacher": Schedule(epochs=12, batch_size=4, learning_rate=0.01, final_learning_rate=5e-4),
-        "random": Schedule(epochs=200, batch_size=2, learning_rate=0.01, final_learning_rate=5e-5),
+        "random": Schedule(epochs=200, batch_size=1, learning_rate=0.03, final_learning_rate=1e-3),
         "trained": Schedule(epochs=120, batch_size=2, learning_rate=0.003, final_learning_rate=3e-5),
     },
     "deepmd": {
