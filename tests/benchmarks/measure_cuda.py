@@ -121,7 +121,10 @@ def share(folder: Path, replicas: Sequence[int], *, steps: int) -> None:
                 subprocess.Popen([*command, "--number", str(k)], stdout=subprocess.PIPE, text=True)
                 for k in range(count)
             ]
-            seconds = [float(process.communicate()[0]) for process in processes]
+            printed = [process.communicate()[0] for process in processes]
+            if any(process.returncode for process in processes):
+                sys.exit(f"measure_cuda.py: of {count} replicas of {name} some failed; see above and {folder}")
+            seconds = [float(text) for text in printed]
             rows.append(
                 {
                     "model": name, "replicas": count, "step_ms": round(1e3 * sum(seconds) / count, 3),

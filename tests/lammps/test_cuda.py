@@ -51,10 +51,11 @@ def test_moves_atoms_as_the_cpu_does(architecture: str) -> None:
     for device in ("cpu", "cuda"):
         with simulation(atoms) as run:
             run.use_model(PARITY / f"{architecture}_float64.pt", device=device)
+            start = np.array(run.lmp.gather_atoms("x", 1, 3))
             run.lmp.commands_list([*HOT, "run 50"])
             ends.append(np.array(run.lmp.gather_atoms("x", 1, 3)))
-    assert np.abs(ends[1] - np.array(ends[0])).max() < CUDA_POSITION_A
-    assert np.abs(ends[1].reshape(-1, 3) - atoms.positions).max() > 1e-3  # they did move
+            assert np.abs(ends[-1] - start).max() > 1e-2  # they did move
+    assert np.abs(ends[1] - ends[0]).max() < CUDA_POSITION_A
 
 
 def test_auto_takes_the_gpu_and_says_so(tmp_path: Path) -> None:
@@ -74,4 +75,5 @@ def test_keeps_no_memory_of_the_gpu() -> None:
         before = torch.cuda.memory_allocated()
         run.lmp.command("run 400")
         growth_MiB = (torch.cuda.memory_allocated() - before) / 2**20
+    assert before > 0  # one libtorch holds the model and counts here
     assert growth_MiB < CUDA_MEMORY_GROWTH_MIB

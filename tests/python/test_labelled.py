@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -171,6 +172,16 @@ def test_labels_that_make_no_difference_are_refused(
     changed(folder, tmp_path, "hse06.extxyz", change)
     with pytest.raises((AccuracyError, DatasetError), match=message):
         difference_of_models(folder / "pbe.pt", folder / "hse06.pt", tmp_path)
+
+
+def test_a_label_that_is_no_number_is_refused(folder: Path, tmp_path: Path) -> None:
+    file = tmp_path / "pbe.extxyz"
+    for energy, found in (("abc", "type <U3"), ('"1 2"', r"type int64 and shape \[2\]")):
+        file.write_text(re.sub(r" energy=\S+", f" energy={energy}", (folder / "pbe.extxyz").read_text(), count=1))
+        with pytest.raises(
+            DatasetError, match=rf"pbe.extxyz frame 0 .*found energy of {found}.*needed numbers of shape"
+        ):
+            errors_of_model(folder / "pbe.pt", file)
 
 
 def test_what_is_not_there_is_named(folder: Path, tmp_path: Path) -> None:

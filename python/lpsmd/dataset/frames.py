@@ -66,8 +66,17 @@ def _label_fault(atoms: Atoms, functional: str | None) -> str | None:
     missing = _missing(atoms)
     if missing:
         return f"found no {' and no '.join(missing)}, needed both; {_WRITERS}"
-    if not all(np.isfinite(atoms.calc.results[label]).all() for label in _LABELS):
-        return "found an energy or force that is no finite number, needed finite ones; label it anew or leave it out"
+    for label, shape in (("energy", ()), ("forces", (len(atoms), 3))):
+        values = np.asarray(atoms.calc.results[label])
+        if values.dtype.kind not in "fiu" or values.shape != shape:
+            return (
+                f"found {label} of type {values.dtype} and shape {list(values.shape)}, needed numbers of shape "
+                f"{list(shape)}; {_WRITERS}"
+            )
+        if not np.isfinite(values).all():
+            return (
+                "found an energy or force that is no finite number, needed finite ones; label it anew or leave it out"
+            )
     level = str(atoms.info.get("level", functional))
     if functional is not None and level.lower() != functional.lower():
         return f"found labels of {level}, needed those of {functional}; put each functional into the file of its name"
