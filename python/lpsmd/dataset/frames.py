@@ -74,9 +74,7 @@ def _label_fault(atoms: Atoms, functional: str | None) -> str | None:
                 f"{list(shape)}; {_WRITERS}"
             )
         if not np.isfinite(values).all():
-            return (
-                "found an energy or force that is no finite number, needed finite ones; label it anew or leave it out"
-            )
+            return "found an energy or force that is no finite number, needed finite ones; label anew or leave out"
     level = str(atoms.info.get("level", functional))
     if functional is not None and level.lower() != functional.lower():
         return f"found labels of {level}, needed those of {functional}; put each functional into the file of its name"
