@@ -92,7 +92,7 @@ SCHEDULES: Mapping[str, Mapping[str, Schedule]] = {
     },
     "deepmd": {
         "teacher": Schedule(epochs=40, batch_size=2, learning_rate=2e-3, final_learning_rate=2e-5),
-        "random": Schedule(epochs=500, batch_size=2, learning_rate=2e-3, final_learning_rate=2e-6),
+        "random": Schedule(epochs=500, batch_size=1, learning_rate=4e-3, final_learning_rate=1e-4),
         "trained": Schedule(epochs=200, batch_size=2, learning_rate=5e-4, final_learning_rate=2e-6),
     },
 }
