@@ -9,14 +9,11 @@ import pytest
 import torch
 from ase import Atoms
 
-from support.parity import ARCHITECTURES, PARITY, reference
+from support.parity import ARCHITECTURES, PARITY, assert_equal_to_package, reference
 from support.simulation import Computed, simulation
 from tolerances import (
     CUDA_MEMORY_GROWTH_MIB,
     CUDA_POSITION_A,
-    PARITY_ENERGY_EV_PER_ATOM,
-    PARITY_FORCE_EV_PER_A,
-    PARITY_VIRIAL_EV_PER_ATOM,
 )
 
 pytestmark = pytest.mark.skipif(
@@ -37,11 +34,7 @@ def on_gpu(architecture: str, dtype: str, atoms: Atoms) -> Computed:
 def test_equals_the_package(architecture: str, dtype: str) -> None:
     atoms, expected = reference(architecture)
     found = on_gpu(architecture, dtype, atoms)
-    n = len(atoms)
-    np.testing.assert_allclose(found.forces, expected["forces_eV_per_A"], rtol=0, atol=PARITY_FORCE_EV_PER_A[dtype])
-    assert abs(found.energy - expected["energy_eV"]) / n < PARITY_ENERGY_EV_PER_ATOM[dtype]
-    virial_error = np.abs(found.virial - np.array(expected["virial_eV"])).max() / n
-    assert virial_error < PARITY_VIRIAL_EV_PER_ATOM[dtype]
+    assert_equal_to_package(found, expected, dtype)
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)

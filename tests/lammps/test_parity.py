@@ -6,14 +6,11 @@ import numpy as np
 import pytest
 from ase import Atoms
 
-from support.parity import ARCHITECTURES, PARITY, reference
+from support.parity import ARCHITECTURES, PARITY, assert_equal_to_package, reference
 from support.simulation import Computed, simulation
 from tolerances import (
     DIFFERENCE_FORCE_EV_PER_A,
     DIFFERENCE_VIRIAL_EV,
-    PARITY_ENERGY_EV_PER_ATOM,
-    PARITY_FORCE_EV_PER_A,
-    PARITY_VIRIAL_EV_PER_ATOM,
 )
 
 
@@ -28,11 +25,7 @@ def in_lammps(architecture: str, dtype: str, atoms: Atoms) -> Computed:
 def test_equals_the_package(architecture: str, dtype: str) -> None:
     atoms, expected = reference(architecture)
     found = in_lammps(architecture, dtype, atoms)
-    n = len(atoms)
-    np.testing.assert_allclose(found.forces, expected["forces_eV_per_A"], rtol=0, atol=PARITY_FORCE_EV_PER_A[dtype])
-    assert abs(found.energy - expected["energy_eV"]) / n < PARITY_ENERGY_EV_PER_ATOM[dtype]
-    virial_error = np.abs(found.virial - np.array(expected["virial_eV"])).max() / n
-    assert virial_error < PARITY_VIRIAL_EV_PER_ATOM[dtype]
+    assert_equal_to_package(found, expected, dtype)
     assert found.atom_energies.sum() == pytest.approx(found.energy, rel=1e-12)
 
 

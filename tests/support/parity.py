@@ -6,7 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from ase import Atoms
+
+from support.simulation import Computed
+from tolerances import PARITY_ENERGY_EV_PER_ATOM, PARITY_FORCE_EV_PER_A, PARITY_VIRIAL_EV_PER_ATOM
 
 PARITY = Path(__file__).parent.parent / "data" / "parity"
 ARCHITECTURES = ("nequip", "mace", "deepmd")
@@ -17,3 +21,12 @@ def reference(architecture: str) -> tuple[Atoms, dict[str, Any]]:
     values = json.loads((PARITY / f"{architecture}.json").read_text())
     symbols = [values["type_names"][t] for t in values["types"]]
     return Atoms(symbols, positions=values["positions_A"], cell=values["cell_A"], pbc=True), values
+
+
+def assert_equal_to_package(found: Computed, expected: dict[str, Any], dtype: str) -> None:
+    """What LAMMPS computed against the stored values."""
+    n = len(found.forces)
+    np.testing.assert_allclose(found.forces, expected["forces_eV_per_A"], rtol=0, atol=PARITY_FORCE_EV_PER_A[dtype])
+    assert abs(found.energy - expected["energy_eV"]) / n < PARITY_ENERGY_EV_PER_ATOM[dtype]
+    virial_error = np.abs(found.virial - np.array(expected["virial_eV"])).max() / n
+    assert virial_error < PARITY_VIRIAL_EV_PER_ATOM[dtype]
