@@ -11,10 +11,7 @@ from ase import Atoms
 
 from support.parity import ARCHITECTURES, PARITY, assert_equal_to_package, reference
 from support.simulation import Computed, simulation
-from tolerances import (
-    CUDA_MEMORY_GROWTH_MIB,
-    CUDA_POSITION_A,
-)
+from tolerances import CUDA_MEMORY_GROWTH_MIB, CUDA_POSITION_A
 
 pytestmark = pytest.mark.skipif(
     not torch.cuda.is_available(), reason="torch sees no CUDA device: `device cuda` of pair_style lpsmd is NOT tested"

@@ -8,10 +8,7 @@ from ase import Atoms
 
 from support.parity import ARCHITECTURES, PARITY, assert_equal_to_package, reference
 from support.simulation import Computed, simulation
-from tolerances import (
-    DIFFERENCE_FORCE_EV_PER_A,
-    DIFFERENCE_VIRIAL_EV,
-)
+from tolerances import DIFFERENCE_FORCE_EV_PER_A, DIFFERENCE_VIRIAL_EV
 
 
 def in_lammps(architecture: str, dtype: str, atoms: Atoms) -> Computed:
