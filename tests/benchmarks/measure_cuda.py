@@ -21,10 +21,8 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from test_bench_pair_style import MODELS
+from test_bench_pair_style import MODELS, bare_call_seconds, seconds_per_step
 
-from lpsmd.models.contract import load_model
-from lpsmd.models.evaluate import neighbor_graph, types_of
 from support.dft import first_frames
 from support.simulation import simulation
 
@@ -54,39 +52,7 @@ def dynamics(model: Path, repeats: int, *, device: str, steps: int, log: Path) -
         elapsed = time.perf_counter() - before
         drift = abs(run.lmp.get_thermo("etotal") - start_energy) / len(atoms)
     assert drift < 5e-3, f"energy drifts by {drift} eV/atom"
-    pair = [line for line in log.read_text().splitlines() if line.startswith("Pair ")][-1]
-    return len(atoms), float(pair.split("|")[2]) / steps, elapsed / steps
-
-
-def bare_seconds(model: Path, repeats: int, *, device: str, calls: int) -> float:
-    """Of the program alone, with its inputs and outputs left where it runs."""
-    atoms = first_frames()[0].repeat(repeats)
-    file = load_model(model)
-    program = file.program.to(device)
-    index, vectors = neighbor_graph(atoms, cutoff_A=file.passport.cutoff_A)
-    arguments = [
-        tensor.to(device)
-        for tensor in (
-            torch.from_numpy(vectors),
-            torch.from_numpy(index),
-            torch.from_numpy(types_of(atoms, file.passport.type_names)),
-            torch.ones(len(atoms), dtype=torch.float64),
-        )
-    ]
-    for _ in range(5):
-        program(*arguments)
-    finish(device)
-    before = time.perf_counter()
-    for _ in range(calls):
-        energies, _ = program(*arguments)
-    finish(device)
-    assert torch.isfinite(energies).all()
-    return (time.perf_counter() - before) / calls
-
-
-def finish(device: str) -> None:
-    if device == "cuda":
-        torch.cuda.synchronize()
+    return len(atoms), seconds_per_step(log, steps), elapsed / steps
 
 
 def compare(folder: Path, repeats: Sequence[int], *, largest_on_cpu: int) -> None:
@@ -100,7 +66,9 @@ def compare(folder: Path, repeats: Sequence[int], *, largest_on_cpu: int) -> Non
                 steps = (200 if n < 4 else 40) if device == "cuda" else 20
                 log = folder / f"{name}-{n}-{device}.log"
                 atoms, pair, whole = dynamics(model, n, device=device, steps=steps, log=log)
-                bare = bare_seconds(model, n, device=device, calls=20 if device == "cpu" else 100)
+                bare = bare_call_seconds(
+                    model, first_frames()[0].repeat(n), 20 if device == "cpu" else 100, device=device
+                )
                 rows.append(
                     {
                         "model": name, "atoms": atoms, "device": device, "pair_ms": round(1e3 * pair, 3),

@@ -7,10 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from ase import Atoms
 
-from support.parity import ARCHITECTURES, PARITY, assert_equal_to_package, reference
-from support.simulation import Computed, simulation
+from support.parity import ARCHITECTURES, PARITY, assert_equal_to_package, in_lammps, reference
+from support.simulation import simulation
 from tolerances import CUDA_MEMORY_GROWTH_MIB, CUDA_POSITION_A
 
 pytestmark = pytest.mark.skipif(
@@ -20,17 +19,11 @@ pytestmark = pytest.mark.skipif(
 HOT = ("velocity all create 900 5", "fix move all nve", "timestep 0.001")
 
 
-def on_gpu(architecture: str, dtype: str, atoms: Atoms) -> Computed:
-    with simulation(atoms) as run:
-        run.use_model(PARITY / f"{architecture}_{dtype}.pt", device="cuda")
-        return run.compute()
-
-
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_equals_the_package(architecture: str, dtype: str) -> None:
     atoms, expected = reference(architecture)
-    found = on_gpu(architecture, dtype, atoms)
+    found = in_lammps(architecture, dtype, atoms, device="cuda")
     assert_equal_to_package(found, expected, dtype)
 
 

@@ -4,17 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from ase import Atoms
 
-from support.parity import ARCHITECTURES, PARITY, assert_equal_to_package, reference
-from support.simulation import Computed, simulation
+from support.parity import ARCHITECTURES, assert_equal_to_package, in_lammps, reference
 from tolerances import DIFFERENCE_FORCE_EV_PER_A, DIFFERENCE_VIRIAL_EV
-
-
-def in_lammps(architecture: str, dtype: str, atoms: Atoms) -> Computed:
-    with simulation(atoms) as run:
-        run.use_model(PARITY / f"{architecture}_{dtype}.pt")
-        return run.compute()
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 
-from support.simulation import Computed
+from support.simulation import Computed, simulation
 from tolerances import PARITY_ENERGY_EV_PER_ATOM, PARITY_FORCE_EV_PER_A, PARITY_VIRIAL_EV_PER_ATOM
 
 PARITY = Path(__file__).parent.parent / "data" / "parity"
@@ -21,6 +21,13 @@ def reference(architecture: str) -> tuple[Atoms, dict[str, Any]]:
     values = json.loads((PARITY / f"{architecture}.json").read_text())
     symbols = [values["type_names"][t] for t in values["types"]]
     return Atoms(symbols, positions=values["positions_A"], cell=values["cell_A"], pbc=True), values
+
+
+def in_lammps(architecture: str, dtype: str, atoms: Atoms, *, device: str = "cpu") -> Computed:
+    """What LAMMPS computes with one of the networks."""
+    with simulation(atoms) as run:
+        run.use_model(PARITY / f"{architecture}_{dtype}.pt", device=device)
+        return run.compute()
 
 
 def assert_equal_to_package(found: Computed, expected: dict[str, Any], dtype: str) -> None:
