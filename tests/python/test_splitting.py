@@ -81,8 +81,9 @@ def test_what_is_linked_by_any_key_is_one_group() -> None:
         frame("c", start="s2", trajectory="t2"),
         frame("d", trajectory="t3"),
         Atoms("Li", info={"frame": "e", "kind": "rattle"}),
+        Atoms("Li", info={"frame": "t3", "kind": "rattle"}),  # named like the trajectory, but not of it
     ]
-    assert groups_of(found) == ["s1", "s1", "s1", "s2", "t3", "e"]
+    assert groups_of(found) == ["s1", "s1", "s1", "s2", "t3", "e", "frame t3"]
 
 
 def test_a_seed_is_a_split() -> None:

@@ -46,7 +46,8 @@ def groups_of(frames: Sequence[Atoms]) -> list[str]:
     """For each frame the name of what it belongs to: all that is linked by start, trajectory or name.
 
     The name is that of the start where there is one, else of the trajectory, else of the frame; of several the first by
-    alphabet. Replicas of several models from one start are one group, and so are two labels of one frame.
+    alphabet, with its key before it where another group has that name. Replicas of several models from one start are one
+    group, and so are two labels of one frame.
 
     Parameters
     ----------
@@ -73,7 +74,12 @@ def groups_of(frames: Sequence[Atoms]) -> list[str]:
     size = len(frames) + len(keys)
     _, component = connected_components(coo_array((np.ones(len(rows)), (rows, columns)), shape=(size, size)))
     names: dict[int, str] = {}
+    taken: set[str] = set()
     for key in (START, TRAJECTORY, FRAME):
         for name in sorted(value for kind, value in keys if kind == key):
-            names.setdefault(int(component[len(frames) + keys[key, name]]), name)
+            number = int(component[len(frames) + keys[key, name]])
+            if number not in names:
+                # A frame may have the name of a trajectory elsewhere.
+                names[number] = f"{key} {name}" if name in taken else name
+                taken.add(name)
     return [names[int(number)] for number in component[: len(frames)]]
