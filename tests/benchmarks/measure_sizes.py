@@ -100,7 +100,7 @@ def main() -> None:
     parser.add_argument("--functional", default="PBE")
     parser.add_argument("--seeds", nargs="+", type=int, default=[1])
     parser.add_argument("--pretraining", default="none")
-    parser.add_argument("--environments", type=Path, help="folder with the environments nequip, mace, deepmd, chgnet")
+    parser.add_argument("--environments", type=Path, help="folder with the environments nequip, mace, deepmd, sevennet")
     parser.add_argument("--max-hours", type=float, help="of each training")
     parser.add_argument("--max-epochs", type=int)
     parser.add_argument("--threads", type=int, default=1)
@@ -122,7 +122,7 @@ def main() -> None:
                 size=size,
                 pretraining=given.pretraining,
                 environment=given.environments and given.environments / architecture,
-                teacher_environment=given.environments and given.environments / "chgnet",
+                teacher_environment=given.environments and given.environments / "sevennet",
                 threads=given.threads,
                 device=given.device,
                 max_hours=given.max_hours,

@@ -399,7 +399,7 @@ def test_later_stages_start_from_weights(begun, tmp_path):
 
 def test_every_architecture_has_the_same_sizes_and_schedules():
     assert {tuple(sizes) for sizes in SIZES.values()} == {("small", "medium", "large")}
-    assert {tuple(schedules) for schedules in SCHEDULES.values()} == {("teacher", "random", "trained")}
+    assert {tuple(schedules) for schedules in SCHEDULES.values()} == {("teacher", "random", "pretrained", "functional")}
     assert cutoff_A(SIZES["deepmd"]["small"]) == 5.5
 
 
@@ -766,7 +766,7 @@ def plan_of(**changes):
         ({"architecture": "gap"}, "architecture: found 'gap', needed one of nequip, mace, deepmd"),
         ({"functional": "LDA"}, "functional: found 'LDA', needed one of PBE, HSE06"),
         ({"size": "huge"}, "size: found 'huge', needed one of small, medium, large"),
-        ({"pretraining": "mace"}, "pretraining: found 'mace', needed one of none, chgnet"),
+        ({"pretraining": "mace"}, "pretraining: found 'mace', needed one of none, sevennet"),
         ({"max_hours": 0.0}, "max_hours: found 0.0, needed more than 0"),
         ({"foundation": Path("x.model")}, "foundation: found one for nequip, needed mace: a nequip package"),
         (
@@ -786,8 +786,8 @@ def test_a_foundation_model_brings_its_network(tmp_path):
     assert plan_of(architecture="mace", foundation=model).size_name == "foundation"
     with pytest.raises(TrainingError, match="size: found large with a foundation model"):
         plan_of(architecture="mace", foundation=model, size="large")
-    with pytest.raises(TrainingError, match="pretraining: found chgnet with a foundation model"):
-        plan_of(architecture="mace", foundation=model, pretraining="chgnet")
+    with pytest.raises(TrainingError, match="pretraining: found sevennet with a foundation model"):
+        plan_of(architecture="mace", foundation=model, pretraining="sevennet")
 
 
 @pytest.mark.parametrize("whole", [True, False])
@@ -803,7 +803,25 @@ def test_a_foundation_file_that_is_no_model_of_mace_is_named(tmp_path, whole):
 
 def test_stages_are_those_of_the_functional():
     assert plan_of().stages == ("PBE", "HSE06")
-    assert plan_of(functional="PBE", pretraining="chgnet").stages == ("teacher", "PBE")
+    assert plan_of(functional="PBE", pretraining="sevennet").stages == ("teacher", "PBE")
+
+
+@pytest.mark.parametrize(
+    ("name", "before", "foundation", "kind"),
+    [
+        ("teacher", None, None, "teacher"),
+        ("PBE", None, None, "random"),
+        ("PBE", "teacher", None, "pretrained"),
+        ("PBE", None, Path("x.model"), "pretrained"),
+        ("HSE06", "PBE", None, "functional"),
+    ],
+)
+def test_a_stage_has_the_schedule_of_what_it_starts_from(dataset, tmp_path, name, before, foundation, kind):
+    earlier = [stage_of("mace", tmp_path, dataset.part("PBE", "train"), [], name=before)] if before else []
+    done = [(stage, outcome_of(stage, tmp_path)) for stage in earlier]
+    start = done[-1][1].weights if done else foundation
+    plan = plan_of(architecture="mace")
+    assert pipeline._schedule(plan, name, start=start, before=done) == SCHEDULES["mace"][kind]
 
 
 def outcome_of(stage, folder):
@@ -863,7 +881,7 @@ def test_other_elements_need_no_teacher(tmp_path):
     for atoms in members:
         atoms.symbols[atoms.symbols == "Cl"] = "Br"
     write_dataset(tmp_path, pbe=members)
-    plan = plan_of(functional="PBE", data=tmp_path, workdir=tmp_path / "work", pretraining="chgnet")
+    plan = plan_of(functional="PBE", data=tmp_path, workdir=tmp_path / "work", pretraining="sevennet")
     with pytest.raises(TrainingError, match=r"found frames of Li, P, S, Br, needed Li, P, S, Cl, .*--pretraining none"):
         pipeline.train_model(plan, watcher=Watching())
 

@@ -38,10 +38,10 @@ import click
 )
 @click.option(
     "--pretraining",
-    type=click.Choice(["none", "chgnet"]),
+    type=click.Choice(["none", "sevennet"]),
     default="none",
     show_default=True,
-    help="First train on frames that CHGNet makes and labels; for Li, P, S, Cl.",
+    help="First train on frames that SevenNet makes and labels; for Li, P, S, Cl.",
 )
 @click.option(
     "--foundation",
@@ -64,7 +64,7 @@ import click
 @click.option(
     "--teacher-environment",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Virtual environment with chgnet; without it one is made in the work directory.",
+    help="Virtual environment with sevenn; without it one is made in the work directory.",
 )
 @click.option(
     "--device",

@@ -22,7 +22,7 @@ REQUIREMENTS = Path(__file__).parent / "requirements"
 LOG_TAIL_LINES = 15
 POLL_SECONDS = 2.0
 END_SECONDS = 20.0
-_PACKAGE = {"nequip": "nequip", "mace": "mace", "deepmd": "deepmd", "chgnet": "chgnet"}
+_PACKAGE = {"nequip": "nequip", "mace": "mace", "deepmd": "deepmd", "sevennet": "sevenn"}
 _TRAINS = {
     "nequip": ("nequip", "torch", "e3nn", "lightning"),
     "mace": ("mace-torch", "torch", "e3nn", "torch-ema"),
@@ -61,7 +61,7 @@ def prepare(name: str, environment: Path, *, make: bool) -> Path:
     Parameters
     ----------
     name
-        "nequip", "mace", "deepmd" or "chgnet".
+        "nequip", "mace", "deepmd" or "sevennet".
     environment
         Its folder.
     make

@@ -139,7 +139,7 @@ def _tools(plan: TrainingPlan, workdir: Path) -> Tools:
 def _teacher(plan: TrainingPlan, dataset: Dataset, workdir: Path, watcher: Watcher) -> TeacherSet | None:
     if plan.pretraining == "none":
         return None
-    environment = plan.teacher_environment or workdir / "environments" / "chgnet"
+    environment = plan.teacher_environment or workdir / "environments" / "sevennet"
     return teacher_set(
         workdir / "teacher",
         dataset.part(plan.stages[1], "train"),
@@ -171,7 +171,7 @@ def _stage(
         train=train,
         validation=validation,
         network=network,
-        schedule=_schedule(plan, name, trained=start is not None),
+        schedule=_schedule(plan, name, start=start, before=before),
         shifts_eV=_shifts_eV(name, dataset, first, before),
         average_neighbors=neighbors,
         neighbor_limits=limits,
@@ -192,8 +192,15 @@ def _sets(name: str, dataset: Dataset, teacher: TeacherSet | None) -> tuple[Sequ
     return dataset.part(name, "train"), dataset.part(name, "validation")
 
 
-def _schedule(plan: TrainingPlan, name: str, *, trained: bool) -> Schedule:
-    kind = "teacher" if name == "teacher" else "trained" if trained else "random"
+def _schedule(
+    plan: TrainingPlan, name: str, *, start: Path | None, before: Sequence[tuple[Stage, Outcome]]
+) -> Schedule:
+    if name == "teacher":
+        kind = "teacher"
+    elif start is None:
+        kind = "random"
+    else:
+        kind = "functional" if before and before[-1][0].name == PARENTS.get(name) else "pretrained"
     schedule = SCHEDULES[plan.architecture][kind]
     return schedule if plan.max_epochs is None else replace(schedule, epochs=min(plan.max_epochs, schedule.epochs))
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from lpsmd.training.data import FUNCTIONALS, TrainingError, lineage
 from lpsmd.training.sizes import PRODUCTION_SIZE, network_of
 
-PRETRAINING = ("none", "chgnet")
+PRETRAINING = ("none", "sevennet")
 DEVICES = ("auto", "cpu", "cuda")
 
 
@@ -32,11 +32,11 @@ class TrainingPlan:
         Keeps environments, teacher frames and stages; a finished stage is not run again.
     size
         Row of `lpsmd.training.sizes.SIZES`, None for that of production or of the foundation model.
-    pretraining : {"none", "chgnet"}
+    pretraining : {"none", "sevennet"}
     foundation
         A MACE model to start from.
     environment, teacher_environment
-        Existing virtual environments of the trainer and of chgnet; made in `workdir` if None.
+        Existing virtual environments of the trainer and of sevenn; made in `workdir` if None.
     threads
         Threads of the trainer.
     dtype : {"float32", "float64"}
@@ -110,7 +110,7 @@ class TrainingPlan:
     @property
     def stages(self) -> tuple[str, ...]:
         """The stages in the order in which they run."""
-        return (*(("teacher",) if self.pretraining == "chgnet" else ()), *lineage(self.functional))
+        return (*(("teacher",) if self.pretraining == "sevennet" else ()), *lineage(self.functional))
 
     @property
     def command(self) -> str:

@@ -1,9 +1,8 @@
 """The set of the pre-training stage: frames of the teacher, brought onto the scale and the zero of the labels.
 
-CHGNet's potential-energy surface is systematically too soft (its forces are too small by a constant
-factor; B. Deng et al., npj Comput. Mater. 11, 9 (2025), doi:10.1038/s41524-024-01500-6). Multiplied by one
-factor, fitted to the DFT forces of the training frames, it is still the gradient of an energy and lies much nearer to
-the DFT.
+Universal potentials are too soft (their forces are too small by a constant factor; B. Deng et al., npj Comput.
+Mater. 11, 9 (2025), doi:10.1038/s41524-024-01500-6). Multiplied by one factor, fitted to the DFT forces of the training
+frames, the teacher's surface is still the gradient of an energy and lies nearer to the DFT.
 """
 
 from __future__ import annotations
@@ -52,16 +51,16 @@ class TeacherSet:
 def teacher_set(
     folder: Path, dft: Sequence[Atoms], *, environment: Path, make: bool, says: Callable[[str], None]
 ) -> TeacherSet:
-    """Frames that CHGNet makes and labels, once for a folder, on the scale of the labels of `dft`.
+    """Frames that SevenNet makes and labels, once for a folder, on the scale of the labels of `dft`.
 
     Parameters
     ----------
     folder
-        Keeps the frames, and CHGNet's labels of each set of geometries that was asked for.
+        Keeps the frames, and SevenNet's labels of each set of geometries that was asked for.
     dft
         Labelled training frames.
     environment, make
-        The environment with chgnet; installed there if `make`.
+        The environment with sevenn; installed there if `make`.
     says
         Called with what is done, where there is something to do.
     """
@@ -71,16 +70,16 @@ def teacher_set(
         geometries, jobs = known.with_suffix(".extxyz"), known.with_suffix(".json")
         # Other jobs make other frames, which must not be taken for these.
         parts = [(JOBS, part, folder / f"frames-{file_sha256(JOBS)[:8]}_{part}.extxyz") for part in range(PARTS)]
-        relabelled = known.with_name(f"{known.name}-chgnet.extxyz")
+        relabelled = known.with_name(f"{known.name}-sevennet.extxyz")
         write_extxyz(geometries, dft)
         jobs.write_text(json.dumps([{"name": "dft", "make": "relabel", "file": str(geometries)}]))
         for job_file, part, path in [*parts, (jobs, 0, relabelled)]:
             if not path.is_file():
-                says(f"teacher: CHGNet labels {path.name}, some minutes")
+                says(f"teacher: SevenNet labels {path.name}, some minutes")
                 # -P: a program by its path, with nothing of this folder on its module path.
                 run_logged(
                     [
-                        prepare("chgnet", environment, make=make), "-P", Path(__file__).parent / "teacher.py",
+                        prepare("sevennet", environment, make=make), "-P", Path(__file__).parent / "teacher.py",
                         "--jobs", job_file, "--part", str(part), "--parts", str(1 if job_file == jobs else PARTS),
                         "-o", path,
                     ],

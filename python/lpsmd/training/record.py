@@ -17,7 +17,7 @@ from lpsmd.training.pretraining import TeacherSet
 from lpsmd.training.stages import Outcome
 from lpsmd.training.trainers import Stage
 
-TEACHER = "CHGNet 0.3.0 (chgnet 0.4.2), its forces and energies multiplied by force_scale"
+TEACHER = "SevenNet-l3i5 (sevenn 0.13.0), its forces and energies multiplied by force_scale"
 _FOUNDATION = "as in the foundation file, with the elements of the frames"
 SELECTION = (
     f"moving average of the weights, the epoch of the least F^2 + {ENERGY_WEIGHT:g} E^2 on the validation frames "

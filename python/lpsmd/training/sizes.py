@@ -78,22 +78,26 @@ class Schedule:
         return self.learning_rate * math.pow(self.final_learning_rate / self.learning_rate, epoch / self.epochs)
 
 
-#: By what a stage starts from: the teacher's frames, labels with random weights, labels with trained weights.
+#: By what a stage learns and starts from: the teacher's frames; labels, from random weights or from pretrained ones
+#: (the teacher's, a foundation model's); another functional's labels, from the weights of the first.
 SCHEDULES: Mapping[str, Mapping[str, Schedule]] = {
     "nequip": {
-        "teacher": Schedule(epochs=20, batch_size=4, learning_rate=0.01, final_learning_rate=1e-4),
+        "teacher": Schedule(epochs=25, batch_size=1, learning_rate=0.02, final_learning_rate=2e-3),
         "random": Schedule(epochs=200, batch_size=1, learning_rate=0.02, final_learning_rate=1e-3),
-        "trained": Schedule(epochs=200, batch_size=2, learning_rate=0.004, final_learning_rate=8e-6),
+        "pretrained": Schedule(epochs=100, batch_size=1, learning_rate=5e-3, final_learning_rate=2e-4),
+        "functional": Schedule(epochs=40, batch_size=1, learning_rate=2e-3, final_learning_rate=1e-4),
     },
     "mace": {
-        "teacher": Schedule(epochs=12, batch_size=4, learning_rate=0.01, final_learning_rate=5e-4),
+        "teacher": Schedule(epochs=20, batch_size=1, learning_rate=0.03, final_learning_rate=3e-3),
         "random": Schedule(epochs=200, batch_size=1, learning_rate=0.03, final_learning_rate=1e-3),
-        "trained": Schedule(epochs=120, batch_size=2, learning_rate=0.003, final_learning_rate=3e-5),
+        "pretrained": Schedule(epochs=100, batch_size=1, learning_rate=5e-3, final_learning_rate=2e-4),
+        "functional": Schedule(epochs=40, batch_size=1, learning_rate=2e-3, final_learning_rate=1e-4),
     },
     "deepmd": {
-        "teacher": Schedule(epochs=40, batch_size=2, learning_rate=2e-3, final_learning_rate=2e-5),
+        "teacher": Schedule(epochs=30, batch_size=1, learning_rate=4e-3, final_learning_rate=4e-4),
         "random": Schedule(epochs=500, batch_size=1, learning_rate=4e-3, final_learning_rate=1e-4),
-        "trained": Schedule(epochs=200, batch_size=2, learning_rate=5e-4, final_learning_rate=2e-6),
+        "pretrained": Schedule(epochs=200, batch_size=1, learning_rate=1e-3, final_learning_rate=2e-5),
+        "functional": Schedule(epochs=60, batch_size=1, learning_rate=5e-4, final_learning_rate=1e-5),
     },
 }
 

@@ -1,15 +1,15 @@
-"""Frames of Li6PS5Cl labelled by CHGNet, the teacher of the pre-training stage.
+"""Frames of Li6PS5Cl labelled by SevenNet, the teacher of the pre-training stage.
 
-A program of its own: it runs inside an environment that has chgnet and ase, started by its path, and
+A program of its own: it runs inside an environment that has sevenn and ase, started by its path, and
 imports nothing of lpsmd. A job list (JSON) names trajectories and single-point sets; each job has its own
 seed, so a job gives the same frames whichever process runs it.
 
     python teacher.py --jobs jobs.json --part 0 --parts 2 -o frames_0.extxyz
 
 The structure is F-43m Li6PS5Cl: P on 4b, Cl on 4a, S on 4c and 16e, one Li of each face-sharing pair of
-48h sites (Kraft et al., J. Am. Chem. Soc. 139, 10909 (2017), doi:10.1021/jacs.7b06327). The teacher is
-CHGNet (Deng et al., Nat. Mach. Intell. 5, 1031 (2023), doi:10.1038/s42256-023-00716-3), whose weights are
-part of its wheel.
+48h sites (Kraft et al., J. Am. Chem. Soc. 139, 10909 (2017), doi:10.1021/jacs.7b06327). Two models teach, whose
+weights are part of the wheel of sevenn: SevenNet-l3i5 gives all labels, the smaller SevenNet-0 moves the atoms (Park et
+al., J. Chem. Theory Comput. 20, 4857 (2024), doi:10.1021/acs.jctc.4c00190).
 """
 
 from __future__ import annotations
@@ -17,18 +17,20 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from ase import Atoms, units
-from ase.calculators.calculator import Calculator, all_changes
+from ase.calculators.calculator import Calculator
 from ase.io import write
 from ase.md.langevin import Langevin
 from ase.md.velocitydistribution import MaxwellBoltzmannDistribution, Stationary
 
 FCC = np.array([[0.0, 0.0, 0.0], [0.0, 0.5, 0.5], [0.5, 0.0, 0.5], [0.5, 0.5, 0.0]])
 LI_X, LI_Z, S_X = 0.183, 0.024, 0.617
+LABELLER, MOVER = "7net-l3i5", "7net-0"
 # Moved together by the short-contact job, down to about two thirds of what 900 K shows (Angstrom).
 CONTACT_RANGE_A = {
     ("Li", "Li"): (1.6, 2.3), ("Li", "P"): (1.7, 2.4), ("Li", "S"): (1.6, 2.1), ("Li", "Cl"): (1.6, 2.1),
@@ -37,28 +39,19 @@ CONTACT_RANGE_A = {
 }  # fmt: skip
 
 
-class ChgnetEnergyForces(Calculator):
-    """CHGNet's energy (eV) and forces (eV/Angstrom), without the stress and magnetic moments."""
+@dataclass(frozen=True)
+class Teacher:
+    """Who labels, and who moves the atoms in dynamics: a third of the time for each step, and frames as useful."""
 
-    implemented_properties = ["energy", "forces"]  # noqa: RUF012 (ASE's interface)
+    labels: Calculator
+    moves: Calculator
 
-    def __init__(self) -> None:
-        super().__init__()
-        from chgnet.model import CHGNet
-        from pymatgen.io.ase import AseAtomsAdaptor
 
-        self._model = CHGNet.load(use_device="cpu", verbose=False)
-        self._to_structure = AseAtomsAdaptor.get_structure
+def sevennet() -> Teacher:
+    """The models in the wheel, on the CPU."""
+    from sevenn.calculator import SevenNetCalculator
 
-    def calculate(self, atoms=None, properties=None, system_changes=all_changes) -> None:  # type: ignore[no-untyped-def]
-        super().calculate(atoms, properties or ["energy"], system_changes)
-        bare = Atoms(atoms.get_chemical_symbols(), positions=atoms.positions, cell=atoms.cell, pbc=True)
-        bare.wrap()
-        answer = self._model.predict_structure(self._to_structure(bare), task="ef")
-        self.results = {
-            "energy": float(answer["e"]) * len(atoms),
-            "forces": np.asarray(answer["f"], dtype=float),
-        }
+    return Teacher(*(SevenNetCalculator(name, device="cpu") for name in (LABELLER, MOVER)))
 
 
 def lithium_pairs() -> np.ndarray:
@@ -100,12 +93,12 @@ def argyrodite(*, a_A: float, inversion: float, rng: np.random.Generator) -> Ato
     return Atoms("Li24P4S20Cl4", scaled_positions=fractional, cell=[a_A] * 3, pbc=True)
 
 
-def trajectory(job: dict[str, Any], calculator: Calculator) -> Iterator[Atoms]:
+def trajectory(job: dict[str, Any], mover: Calculator) -> Iterator[Atoms]:
     """Langevin molecular dynamics; a snapshot every `every` steps after `skip` steps."""
     rng = np.random.default_rng(job["seed"])
     atoms = argyrodite(a_A=job["a_A"], inversion=job.get("inversion", 0.0), rng=rng)
     atoms.positions += rng.normal(0.0, 0.05, atoms.positions.shape)
-    atoms.calc = calculator
+    atoms.calc = mover
     # Twice the temperature: half of it goes into the potential within the first vibrations.
     MaxwellBoltzmannDistribution(atoms, temperature_K=1.7 * job["temperature_K"], rng=rng)
     Stationary(atoms)
@@ -122,7 +115,7 @@ def trajectory(job: dict[str, Any], calculator: Calculator) -> Iterator[Atoms]:
         yield atoms
 
 
-def rattles(job: dict[str, Any], calculator: Calculator) -> Iterator[Atoms]:
+def rattles(job: dict[str, Any], mover: Calculator) -> Iterator[Atoms]:
     """Single points: normal displacements, hops of Li, isotropic strain and shear."""
     rng = np.random.default_rng(job["seed"])
     for _ in range(job["count"]):
@@ -133,11 +126,10 @@ def rattles(job: dict[str, Any], calculator: Calculator) -> Iterator[Atoms]:
         for i in rng.permutation(24)[: rng.integers(0, 3)]:
             step = rng.normal(size=3)
             atoms.positions[i] += rng.uniform(0.4, 1.2) * step / np.linalg.norm(step)
-        atoms.calc = calculator
         yield atoms
 
 
-def short_contacts(job: dict[str, Any], calculator: Calculator) -> Iterator[Atoms]:
+def short_contacts(job: dict[str, Any], mover: Calculator) -> Iterator[Atoms]:
     """Single points in which one pair of atoms stands closer than the dynamics brings it."""
     rng = np.random.default_rng(job["seed"])
     kinds = list(CONTACT_RANGE_A)
@@ -155,33 +147,32 @@ def short_contacts(job: dict[str, Any], calculator: Calculator) -> Iterator[Atom
         shift = vector * (1 - target / np.linalg.norm(vector))
         atoms.positions[i] += 0.5 * shift
         atoms.positions[j] -= 0.5 * shift
-        atoms.calc = calculator
         yield atoms
 
 
-def relabel(job: dict[str, Any], calculator: Calculator) -> Iterator[Atoms]:
-    """CHGNet's own labels for geometries that exist already (file of the job)."""
-    from ase.io import read
+def relabel(job: dict[str, Any], mover: Calculator) -> Iterator[Atoms]:
+    """Geometries that exist already (file of the job)."""
+    from ase.io import iread
 
-    for atoms in read(job["file"], ":"):
-        bare = Atoms(atoms.get_chemical_symbols(), positions=atoms.positions, cell=atoms.cell, pbc=True)
-        bare.calc = calculator
-        yield bare
+    yield from iread(job["file"])
 
 
 MAKERS = {"md": trajectory, "rattle": rattles, "contact": short_contacts, "relabel": relabel}
 
 
-def labelled(job: dict[str, Any], calculator: Calculator, *, max_force_eV_per_A: float) -> list[Atoms]:
+def labelled(job: dict[str, Any], teacher: Teacher, *, max_force_eV_per_A: float) -> list[Atoms]:
     """The frames of one job with energies and forces, without those beyond the force limit."""
     frames = []
-    for n, atoms in enumerate(MAKERS[job["make"]](job, calculator)):
-        forces = atoms.get_forces()
+    for n, atoms in enumerate(MAKERS[job["make"]](job, teacher.moves)):
+        # The numbers and positions alone: another calculator's energies or labels do not come along.
+        frame = Atoms(atoms.get_chemical_symbols(), positions=atoms.positions, cell=atoms.cell, pbc=True)
+        frame.calc = teacher.labels
+        forces, energy = frame.get_forces(), frame.get_potential_energy()
+        frame.calc = None
         if np.abs(forces).max() > max_force_eV_per_A:
             continue
-        frame = Atoms(atoms.get_chemical_symbols(), positions=atoms.positions, cell=atoms.cell, pbc=True)
-        frame.info = {"frame": f"{job['name']}_{n:03d}", "kind": job["make"], "level": "CHGNet",
-                      "REF_energy": atoms.get_potential_energy()}  # fmt: skip
+        frame.info = {"frame": f"{job['name']}_{n:03d}", "kind": job["make"], "level": "SevenNet-l3i5",
+                      "REF_energy": energy}  # fmt: skip
         frame.arrays["REF_forces"] = forces.copy()
         frames.append(frame)
     return frames
@@ -198,11 +189,11 @@ def main() -> None:
     import torch
 
     torch.set_num_threads(1)
-    calculator = ChgnetEnergyForces()
+    teacher = sevennet()
     jobs = json.loads(arguments.jobs.read_text())[arguments.part :: arguments.parts]
     frames: list[Atoms] = []
     for job in jobs:
-        new = labelled(job, calculator, max_force_eV_per_A=arguments.max_force)
+        new = labelled(job, teacher, max_force_eV_per_A=arguments.max_force)
         frames += new
         print(f"{job['name']}: {len(new)} frames, {len(frames)} in all", flush=True)
         partial = arguments.output.with_suffix(".part")
