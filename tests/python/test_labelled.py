@@ -213,3 +213,30 @@ def test_the_command_refuses_before_it_evaluates(folder: Path, tmp_path: Path) -
     code, text = run("model", "errors", folder / "pbe.pt", folder / "hse06.extxyz")
     assert code == 2
     assert "found labels of HSE06, needed those of PBE" in text
+
+
+def test_the_errors_that_passports_tell_stand_side_by_side(folder: Path, tmp_path: Path) -> None:
+    told = errors_of_model(folder / "same.pt", folder / "hse06.extxyz", part="test")
+    difference = difference_of_models(folder / "pbe.pt", folder / "same.pt", folder, part="test")
+    training = {"seed": 7, "size": "small", "held_out": told, "functional_difference": difference}
+    soft_model(tmp_path / "told.pt", functional="HSE06", training=training)
+    soft_model(tmp_path / "silent.pt", training={"held_out": "not measured"})
+    models = [tmp_path / "told.pt", tmp_path / "silent.pt"]
+    code, text = run("model", "table", *models, "--region", "temperature_K=300.0", "--out", tmp_path / "errors.csv")
+    assert code == 0, text
+    assert re.search(rf"^told +7 +small +3 +{1e3 * told['force_rms_eV_per_A']:.1f} ", text, re.MULTILINE)
+    with (tmp_path / "errors.csv").open(newline="") as stream:
+        first, second = csv.DictReader(stream)
+    assert float(first["Li_force_rms_eV_per_A"]) == told["by_element"]["Li"]["force_rms_eV_per_A"]
+    at_300 = told["by_region"]["temperature_K"]["300"]
+    assert float(first["region_force_rms_eV_per_A"]) == at_300["force_rms_eV_per_A"] > 0.0
+    assert int(first["region_frames"]) == at_300["frames"] < told["frames"]
+    assert float(first["r2"]) == difference["r2"]
+    assert (second["of"], second["seed"], second["force_rms_eV_per_A"]) == ("silent", "", "")
+
+
+@pytest.mark.parametrize("region", ["temperature=300", "temperature_K", "temperature_K="])
+def test_a_region_that_is_none_is_refused(folder: Path, region: str) -> None:
+    code, text = run("model", "table", folder / "pbe.pt", "--region", region)
+    assert code == 2
+    assert f"region: found '{region}', needed KEY=VALUE with one of the keys kind, temperature_K" in text

@@ -117,6 +117,12 @@ def _difference_rows(found: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         yield {"of": name, **values, "resolved": resolved}
 
 
+def _model_rows(found: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    for name, values in found["models"].items():
+        elements = {f"{element}_force_rms_eV_per_A": rms for element, rms in values["by_element"].items()}
+        yield {"of": name, **_flat(values), **elements}
+
+
 ERRORS = Table(
     columns={
         "frames": ("frames", str),
@@ -142,3 +148,28 @@ DIFFERENCE = Table(
     rows=_difference_rows,
     below="difference, error, and error of scaled forces of the first functional: rms in meV/Angstrom",
 )
+
+
+def of_models(found: Mapping[str, Any]) -> Table:
+    """How the errors of several models are shown, a line each."""
+    elements = dict.fromkeys(element for values in found["models"].values() for element in values["by_element"])
+    return Table(
+        columns={
+            "seed": ("seed", str),
+            "size": ("size", str),
+            "frames": ("frames", str),
+            "force_rms_eV_per_A": ("forces", _milli),
+            **{f"{element}_force_rms_eV_per_A": (element, _milli) for element in elements},
+            "energy_rms_eV_per_atom": ("energy", _milli),
+            "region_frames": ("frames", str),
+            "region_force_rms_eV_per_A": ("forces", _milli),
+            "region_energy_rms_eV_per_atom": ("energy", _milli),
+            "r2": ("R^2", "{:.2f}".format),
+            "r2_error": ("+-", "{:.2f}".format),
+        },
+        rows=_model_rows,
+        below=(
+            f"rms errors on the test frames of each model, all of them and those with {found['region']}: forces in "
+            f"meV/Angstrom, energies in meV/atom; R^2 of the difference from the parent's functional"
+        ),
+    )

@@ -1,4 +1,4 @@
-"""`lpsmd export`, and `lpsmd model` with show, check, errors and difference."""
+"""`lpsmd export`, and `lpsmd model` with show, check, errors, difference and table."""
 
 from __future__ import annotations
 
@@ -188,6 +188,40 @@ def difference(
         found = difference_of_models(base, other, folder, part=part, device=device, on_frame=on_frame)
     title = f"F_{found['other']} - F_{found['base']} of {base} and {other} on {folder}, {_accuracy.which(found)}"
     _accuracy.show(_accuracy.DIFFERENCE, found, title=title, as_json=as_json, out=out)
+
+
+@model.command()
+@click.argument("files", type=click.Path(path_type=Path), nargs=-1, required=True)
+@click.option(
+    "--region",
+    default="temperature_K=900",
+    show_default=True,
+    metavar="KEY=VALUE",
+    help="Test frames to tell apart: kind, temperature_K, inversion or volume_strain.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the table as JSON.")
+@click.option("--out", multiple=True, type=click.Path(path_type=Path), help="Table, .json or .csv; may be repeated.")
+def table(files: tuple[Path, ...], region: str, as_json: bool, out: tuple[Path, ...]) -> None:
+    r"""Errors of model FILES side by side, as their passports tell them.
+
+    Nothing is evaluated: they are the errors on the test frames of each training (`lpsmd train`). For other frames
+    there is `lpsmd model errors`.
+
+    \b
+      lpsmd model table models/*.pt
+      lpsmd model table models/*.pt --region kind=md --out errors.csv
+    """
+    from lpsmd.cli import _accuracy
+    from lpsmd.cli._dumps import TABLES, check_out
+    from lpsmd.models.contract import read_passport
+    from lpsmd.models.told import told_errors
+
+    check_out("--out", out, TABLES)
+    short = len({file.stem for file in files}) == len(files)
+    rows = {file.stem if short else str(file): told_errors(read_passport(file), region) for file in files}
+    found = {"region": region, "models": rows}
+    title = f"{len(files)} models, errors from their passports"
+    _accuracy.show(_accuracy.of_models(found), found, title=title, as_json=as_json, out=out)
 
 
 def _first_frame(path: Path) -> Atoms:

@@ -46,8 +46,8 @@ def groups_of(frames: Sequence[Atoms]) -> list[str]:
     """For each frame the name of what it belongs to: all that is linked by start, trajectory or name.
 
     The name is that of the start where there is one, else of the trajectory, else of the frame; of several the first by
-    alphabet, with its key before it where another group has that name. Replicas of several models from one start are one
-    group, and so are two labels of one frame.
+    alphabet, with its key before it where another group has that name. Replicas of several models from one start are
+    one group, and so are two labels of one frame.
 
     Parameters
     ----------
