@@ -155,17 +155,12 @@ def of_models(found: Mapping[str, Any]) -> Table:
     elements = dict.fromkeys(element for values in found["models"].values() for element in values["by_element"])
     return Table(
         columns={
-            "seed": ("seed", str),
-            "size": ("size", str),
-            "frames": ("frames", str),
             "force_rms_eV_per_A": ("forces", _milli),
             **{f"{element}_force_rms_eV_per_A": (element, _milli) for element in elements},
             "energy_rms_eV_per_atom": ("energy", _milli),
-            "region_frames": ("frames", str),
             "region_force_rms_eV_per_A": ("forces", _milli),
             "region_energy_rms_eV_per_atom": ("energy", _milli),
             "r2": ("R^2", "{:.2f}".format),
-            "r2_error": ("+-", "{:.2f}".format),
         },
         rows=_model_rows,
         below=(
