@@ -1,11 +1,14 @@
 # make demo   install, build, run the demonstration study, print D with errors
 # make test   lint and all tests but the slow ones
 # make test-all   lint and all tests; a run that was interrupted or failed goes on where it was
+# make models   train the models that ship with lpsmd: hours; goes on where it was; with -j 2 two at a time
 # make test-slurm   tests on a Slurm of their own: root, apt install slurm-wlm munge
 #
 # The virtual environment and the build folder are kept: a second call does only what is new.
 # For a CPU-only torch see README, "Installing".
 
+SHELL := bash
+.SHELLFLAGS := -o pipefail -c
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
@@ -14,7 +17,13 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 SOURCES := $(shell find cpp cmake lammps_inputs python -type f -not -path '*/__pycache__/*') CMakeLists.txt pyproject.toml
 
-.PHONY: help build demo test test-all test-slurm benchmark lint format clean
+# The models that ship with lpsmd, {nequip, mace, deepmd} x {PBE, HSE06} x two seeds: MODELS/ARCHITECTURE_FUNCTIONAL_SEED.pt.
+MODELS := lpsmd_models
+DATA := data/li6ps5cl_dft
+PBE_MODELS := $(foreach seed,1 2,$(foreach architecture,nequip mace deepmd,$(MODELS)/$(architecture)_pbe_$(seed).pt))
+HSE06_MODELS := $(subst _pbe_,_hse06_,$(PBE_MODELS))
+
+.PHONY: help build demo test test-all test-slurm benchmark models lint format clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -50,6 +59,24 @@ test-all: build lint
 
 test-slurm: build
 	$(BIN)/pytest tests/slurm -rs
+
+models: $(PBE_MODELS) $(HSE06_MODELS)
+	$(BIN)/lpsmd model table $^ --out $(MODELS)/errors.csv
+
+# ARCHITECTURE_FUNCTIONAL_SEED; what a training says is kept beside the model.
+words = $(subst _, ,$*)
+train = $(BIN)/lpsmd train $(word 1,$(words)) --functional $(1) --seed $(word 3,$(words)) --data $(DATA) --size small \
+	--pretraining sevennet --workdir $(MODELS)/work -o $@ 2>&1 | tee $(@:.pt=.log)
+
+$(PBE_MODELS): $(MODELS)/%.pt: $(DATA)/pbe.extxyz | build
+	@mkdir -p $(@D)
+	$(call train,PBE)
+
+# Starts from the weights of the PBE model, which are there by then.
+$(HSE06_MODELS): $(MODELS)/%.pt: $(DATA)/hse06.extxyz | build
+	@mkdir -p $(@D)
+	$(call train,HSE06)
+$(foreach model,$(HSE06_MODELS),$(eval $(model): $(subst _hse06_,_pbe_,$(model))))
 
 benchmark: build
 	$(BIN)/pytest tests/benchmarks --benchmark-only

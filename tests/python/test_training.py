@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 import zipfile
 from dataclasses import replace
@@ -677,6 +678,27 @@ def test_a_killed_training_goes_on(driven):
     outcome = driven(9, 7, 6)
     assert (driven.folder / "starts.txt").read_text().split() == ["0", "2"]
     assert (outcome.epochs_run, kept(outcome)) == (3, "model_ema.ckpt of step 3")
+
+
+def test_what_trainings_share_is_made_by_one_after_the_other(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(environments, "POLL_SECONDS", 0.01)
+    caplog.set_level("INFO")
+    order = []
+
+    def second():
+        with environments.in_turn(tmp_path / "x.lock", "x"):
+            order.append("second")
+
+    other = threading.Thread(target=second)
+    with environments.in_turn(tmp_path / "x.lock", "x"):
+        other.start()
+        deadline = time.monotonic() + 30
+        while "waits for it" not in caplog.text:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        order.append("first")
+    other.join()
+    assert order == ["first", "second"]
 
 
 def test_a_stage_killed_behind_its_last_epoch_runs_no_other(driven):

@@ -8,8 +8,9 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import lpsmd
@@ -78,8 +79,9 @@ def prepare(name: str, environment: Path, *, make: bool) -> Path:
         If the installation fails or the package is not there.
     """
     if make and not (environment / _READY).is_file():
-        with locked(environment.with_name(f"{environment.name}.lock"), str(environment)):
-            _install(name, environment)
+        with in_turn(environment.with_name(f"{environment.name}.lock"), str(environment)):
+            if not (environment / _READY).is_file():
+                _install(name, environment)
     folder = site_packages(environment)
     if not (folder / _PACKAGE[name]).is_dir():
         raise TrainingError(
@@ -141,6 +143,25 @@ def locked(path: Path, what: str) -> Iterator[Lock]:
             f"{what}: found {held.holder.name if held.holder else 'another process'} at work there; wait until it has "
             f"ended and run this again, or take another --workdir"
         ) from held
+
+
+@contextmanager
+def in_turn(path: Path, what: str) -> Iterator[None]:
+    """Hold a lock as soon as nobody else does: what trainings side by side share, one of them makes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        waits = False
+        while True:
+            try:
+                stack.enter_context(hold(path))
+                break
+            except Held as held:
+                if not waits:
+                    name = held.holder.name if held.holder else "another process"
+                    log.info("%s: %s is at work there, this one waits for it", what, name)
+                waits = True
+                time.sleep(POLL_SECONDS)
+        yield
 
 
 def run_logged(

@@ -18,7 +18,7 @@ from ase.io import iread
 
 from lpsmd.study import file_sha256
 from lpsmd.training.data import ENERGY_KEY, FORCES_KEY, TrainingError, energies_eV, frames_sha256, write_extxyz
-from lpsmd.training.environments import locked, prepare, run_logged
+from lpsmd.training.environments import in_turn, prepare, run_logged
 
 #: What the teacher's job list makes frames of.
 TEACHER_ELEMENTS = ("Li", "P", "S", "Cl")
@@ -64,7 +64,7 @@ def teacher_set(
     says
         Called with what is done, where there is something to do.
     """
-    with locked(folder.with_name(f"{folder.name}.lock"), str(folder)):
+    with in_turn(folder.with_name(f"{folder.name}.lock"), str(folder)):
         folder.mkdir(parents=True, exist_ok=True)
         known = folder / f"labels-{frames_sha256(dft)[:8]}"
         geometries, jobs = known.with_suffix(".extxyz"), known.with_suffix(".json")
