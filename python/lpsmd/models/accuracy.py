@@ -49,6 +49,17 @@ class EnergiesAndForces:
     energies_eV: Sequence[float]
     forces_eV_per_A: Sequence[FloatArray]
 
+    def of(self, frames: Sequence[int]) -> EnergiesAndForces:
+        """Those of some frames, by their indices."""
+        return EnergiesAndForces(
+            energies_eV=[self.energies_eV[index] for index in frames],
+            forces_eV_per_A=[self.forces_eV_per_A[index] for index in frames],
+        )
+
+
+#: Of two functionals, on the same frames.
+Pair = tuple[EnergiesAndForces, EnergiesAndForces]
+
 
 def rms(values: FloatArray) -> float:
     """Root of the mean square of all components."""
@@ -127,11 +138,6 @@ def errors_of(frames: Sequence[Atoms], predicted: EnergiesAndForces, labelled: E
     return found
 
 
-def minus(forces: Sequence[FloatArray], base: Sequence[FloatArray]) -> list[FloatArray]:
-    """The difference of the forces on the same frames, [atoms, 3] for each of them."""
-    return [np.subtract(of_one, of_base) for of_one, of_base in zip(forces, base, strict=True)]
-
-
 def fit_scale(base: Sequence[FloatArray], other: Sequence[FloatArray]) -> float:
     """The factor s of least |other - s base|^2 over all components: forces of one functional from those of another."""
     first, second = np.concatenate(base), np.concatenate(other)
@@ -204,6 +210,31 @@ def difference_of(
         **resolved(np.ones(len(symbols), dtype=bool)),
         "by_element": {name: resolved(symbols == name) for name in np.unique(symbols).tolist()},
     }
+
+
+def difference_of_functionals(
+    frames: Sequence[Atoms], *, predicted: Pair, labelled: Pair, training: Pair | None = None
+) -> dict[str, Any]:
+    """`difference_of` for two functionals: what their models predict of labels that both have.
+
+    Parameters
+    ----------
+    frames
+        As in `difference_of`.
+    predicted, labelled
+        Of the first functional and of the second, on these frames.
+    training
+        Labels of both on other frames, which the factor of `fit_scale` is from.
+    """
+    base, _ = labelled
+    scale = None if training is None else fit_scale(*(of_one.forces_eV_per_A for of_one in training))
+    return difference_of(frames, _minus(predicted), _minus(labelled), base=base.forces_eV_per_A, scale=scale)
+
+
+def _minus(pair: Pair) -> list[FloatArray]:
+    """The second's forces less the first's, [atoms, 3] for each frame."""
+    first, second = (of_one.forces_eV_per_A for of_one in pair)
+    return [np.subtract(other, base) for base, other in zip(first, second, strict=True)]
 
 
 def _r2(off: FloatArray, wanted: FloatArray, group_of_atom: NDArray[np.int64]) -> tuple[float | None, float | None]:

@@ -15,10 +15,8 @@ from lpsmd.models.accuracy import (
     AccuracyError,
     EnergiesAndForces,
     can_subtract_forces,
-    difference_of,
+    difference_of_functionals,
     errors_of,
-    fit_scale,
-    minus,
 )
 from lpsmd.models.contract import ModelFileError, load_model, read_passport
 
@@ -110,12 +108,11 @@ def difference_of_models(
         "base": functionals[0],
         "other": functionals[1],
         "part": part,
-        **difference_of(
+        **difference_of_functionals(
             frames,
-            minus(second.forces_eV_per_A, first.forces_eV_per_A),
-            minus(_labels(others).forces_eV_per_A, _labels(frames).forces_eV_per_A),
-            base=_labels(frames).forces_eV_per_A,
-            scale=_scale(everything, part),
+            predicted=(first, second),
+            labelled=(_labels(frames), _labels(others)),
+            training=_training_labels(everything, part),
         ),
     }
 
@@ -188,10 +185,9 @@ def _pairs(base: Sequence[Atoms], other: Sequence[Atoms], *, where: str) -> list
     return pairs
 
 
-def _scale(pairs: Sequence[_Pair], part: str | None) -> float | None:
-    """Forces of the other functional over those of the base on training frames; None where these are judged too."""
+def _training_labels(pairs: Sequence[_Pair], part: str | None) -> tuple[EnergiesAndForces, EnergiesAndForces] | None:
+    """Labels of both functionals on training frames; None where these are judged too."""
     training = [pair for pair in pairs if pair.base.info.get("part") == "train"]
     if part in (None, "train") or not training:
         return None
-    bases, others = [pair.base for pair in training], [pair.other for pair in training]
-    return fit_scale(_labels(bases).forces_eV_per_A, _labels(others).forces_eV_per_A)
+    return _labels([pair.base for pair in training]), _labels([pair.other for pair in training])

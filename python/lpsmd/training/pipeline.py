@@ -12,7 +12,7 @@ from typing import Any
 
 from ase import Atoms
 
-from lpsmd.models.accuracy import EnergiesAndForces, difference_of, errors_of, fit_scale, minus
+from lpsmd.models.accuracy import EnergiesAndForces, difference_of_functionals, errors_of
 from lpsmd.study import file_sha256
 from lpsmd.training.data import (
     PARENTS,
@@ -259,18 +259,17 @@ def _judge(
     if parent is None or not pairs[0]:
         return held_out, None
     base, other = pairs
-    forces = {atoms.info["frame"]: value for atoms, value in zip(test, found.forces_eV_per_A, strict=True)}
-    weights = next(outcome for outcome in outcomes if outcome.stage == parent)
-    base_found = _predict(plan, weights, base, tools=tools)
-    base_labels = labels_of(base).forces_eV_per_A
+    both = {atoms.info["frame"] for atoms in other}
     training = common_geometries(dataset.part(parent, "train"), dataset.part(plan.functional, "train"))
-    scale = fit_scale(*(labels_of(frames).forces_eV_per_A for frames in training)) if training[0] else None
-    difference = difference_of(
+    weights = next(outcome for outcome in outcomes if outcome.stage == parent)
+    difference = difference_of_functionals(
         other,
-        minus([forces[atoms.info["frame"]] for atoms in other], base_found.forces_eV_per_A),
-        minus(labels_of(other).forces_eV_per_A, base_labels),
-        base=base_labels,
-        scale=scale,
+        predicted=(
+            _predict(plan, weights, base, tools=tools),
+            found.of([number for number, atoms in enumerate(test) if atoms.info["frame"] in both]),
+        ),
+        labelled=(labels_of(base), labels_of(other)),
+        training=(labels_of(training[0]), labels_of(training[1])) if training[0] else None,
     )
     return held_out, difference
 
