@@ -17,11 +17,11 @@ PRODUCTION_SIZE = "medium"
 SIZES: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "nequip": {
         "small": {
-            "r_max": 5.0, "l_max": 1, "num_layers": 3, "num_features": [32, 16],
+            "r_max": 5.0, "l_max": 1, "num_layers": 4, "num_features": [32, 16],
             "radial_mlp_depth": 1, "radial_mlp_width": 32,
         },
         "medium": {
-            "r_max": 5.0, "l_max": 2, "num_layers": 3, "num_features": [32, 16, 8],
+            "r_max": 5.0, "l_max": 2, "num_layers": 4, "num_features": [32, 16, 8],
             "radial_mlp_depth": 1, "radial_mlp_width": 64,
         },
         "large": {
