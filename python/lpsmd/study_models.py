@@ -170,9 +170,11 @@ def _read_all(wanted: Sequence[_Wanted], *, folder: Path, faults: list[str]) -> 
 def _find(want: _Wanted, *, folder: Path) -> Path:
     """A bare name is a model that ships with lpsmd; all else is a path, relative to the study file."""
     name = want.path
-    if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
-        return folder / name
     # Functionals are written PBE and HSE06, names of files in small letters.
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
+        path = folder / name
+        small = path.with_name(path.name.lower())
+        return small if small.is_file() and not path.is_file() else path
     for stem in (name, name.lower()):
         shipped = DEMO_FOLDER / "models" / f"{stem}.pt"
         if shipped.is_file():

@@ -173,6 +173,13 @@ def test_a_grid_of_shipped_models_needs_no_small_letters(tmp_path: Path, functio
     assert set(labels) < set(shipped_models())
 
 
+def test_a_grid_finds_files_in_small_letters(tmp_path: Path) -> None:
+    path = grid_file(tmp_path)
+    for model in tmp_path.glob("lj_*.pt"):
+        model.rename(model.with_name(model.name.lower()))
+    assert [m.label for m in load_study(path).models] == ["lj_pbe_1", "lj_pbe_2", "lj_hse06_1", "lj_hse06_2"]
+
+
 def test_all_missing_files_of_a_grid_are_listed_at_once(tmp_path: Path) -> None:
     path = grid_file(tmp_path)
     for name in ("lj_PBE_2", "lj_HSE06_1"):
