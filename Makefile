@@ -63,10 +63,10 @@ test-slurm: build
 models: $(PBE_MODELS) $(HSE06_MODELS)
 	$(BIN)/lpsmd model table $^ --out $(MODELS)/errors.csv
 
-# ARCHITECTURE_FUNCTIONAL_SEED; what a training says is kept beside the model.
-words = $(subst _, ,$*)
-train = $(BIN)/lpsmd train $(word 1,$(words)) --functional $(1) --seed $(word 3,$(words)) --data $(DATA) --size small \
-	--pretraining sevennet --workdir $(MODELS)/work -o $@ 2>&1 | tee $(@:.pt=.log)
+# What a training says is kept beside the model. To train one again, delete its file.
+of_name = $(subst _, ,$*)
+train = $(BIN)/lpsmd train $(word 1,$(of_name)) --functional $(1) --seed $(word 3,$(of_name)) --data $(DATA) --size small \
+	--pretraining sevennet --workdir $(MODELS)/work -o $@ 2>&1 | tee -ai $(@:.pt=.log)
 
 $(PBE_MODELS): $(MODELS)/%.pt: $(DATA)/pbe.extxyz | build
 	@mkdir -p $(@D)

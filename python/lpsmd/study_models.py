@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 import re
 import string
 from collections import Counter
@@ -14,6 +13,7 @@ from typing import Any
 
 from lpsmd.errors import LpsmdError
 from lpsmd.models.contract import ARCHITECTURES, Passport, read_passport
+from lpsmd.models.told import finite
 from lpsmd.study import R2, FunctionalDifference, ModelSpec, StudyError, file_sha256
 from lpsmd.study_format import NAME_PATTERN, ModelGridSection, ModelSection, nearest
 
@@ -92,15 +92,9 @@ def _weights_sha256(told: object) -> str | None:
 def _r2(rows: Mapping[str, Any]) -> Iterator[R2]:
     """Of those that have one: passports are free text."""
     for of, values in rows.items():
-        value, error = (_finite(values.get(key)) if isinstance(values, dict) else None for key in ("r2", "r2_error"))
+        value, error = (finite(values.get(key)) if isinstance(values, dict) else None for key in ("r2", "r2_error"))
         if value is not None:
             yield R2(of=of, value=value, error=error)
-
-
-def _finite(value: object) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return None
-    return float(value) if math.isfinite(value) else None
 
 
 def resolve_models(
@@ -161,20 +155,23 @@ def _read_all(wanted: Sequence[_Wanted], *, folder: Path, faults: list[str]) -> 
     if missing:
         total = sum(want.architecture is not None for want in wanted)
         faults.append(
-            f"[model_grid]: {len(missing)} of {total} model files are not there: {', '.join(missing)}; make them, or "
-            f"name the models that exist one by one in [[models]]"
+            f"[model_grid]: {len(missing)} of {total} model files are not there, in small letters neither: "
+            f"{', '.join(missing)}; make them, or name the models that exist one by one in [[models]]"
         )
     return models
 
 
 def _find(want: _Wanted, *, folder: Path) -> Path:
-    """A bare name is a model that ships with lpsmd; all else is a path, relative to the study file."""
+    """A bare name is a model that ships with lpsmd; all else is a path, relative to the study file.
+
+    Functionals are written PBE and HSE06, names of files mostly in small letters: a grid finds these too.
+    """
     name = want.path
-    # Functionals are written PBE and HSE06, names of files in small letters.
     if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
         path = folder / name
         small = path.with_name(path.name.lower())
-        return small if small.is_file() and not path.is_file() else path
+        of_grid = want.architecture is not None
+        return small if of_grid and small.is_file() and not path.is_file() else path
     for stem in (name, name.lower()):
         shipped = DEMO_FOLDER / "models" / f"{stem}.pt"
         if shipped.is_file():

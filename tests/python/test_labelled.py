@@ -220,19 +220,25 @@ def test_the_errors_that_passports_tell_stand_side_by_side(folder: Path, tmp_pat
     difference = difference_of_models(folder / "pbe.pt", folder / "same.pt", folder, part="test")
     training = {"seed": 7, "size": "small", "held_out": told, "functional_difference": difference}
     soft_model(tmp_path / "told.pt", functional="HSE06", training=training)
-    soft_model(tmp_path / "silent.pt", training={"held_out": "not measured"})
+    silent = {"held_out": {"force_rms_eV_per_A": "58 meV", "by_element": "not measured"}}
+    soft_model(tmp_path / "silent.pt", training=silent)
     models = [tmp_path / "told.pt", tmp_path / "silent.pt"]
     code, text = run("model", "table", *models, "--region", "temperature_K=300.0", "--out", tmp_path / "errors.csv")
     assert code == 0, text
     assert re.search(rf"^told +{1e3 * told['force_rms_eV_per_A']:.1f} ", text, re.MULTILINE)
+    assert re.search(r"^silent( +-)+ *$", text, re.MULTILINE)
     with (tmp_path / "errors.csv").open(newline="") as stream:
         first, second = csv.DictReader(stream)
     assert float(first["Li_force_rms_eV_per_A"]) == told["by_element"]["Li"]["force_rms_eV_per_A"]
     at_300 = told["by_region"]["temperature_K"]["300"]
     assert float(first["region_force_rms_eV_per_A"]) == at_300["force_rms_eV_per_A"] > 0.0
-    assert int(first["region_frames"]) == at_300["frames"] < told["frames"]
+    assert float(first["region_frames"]) == at_300["frames"] < told["frames"]
     assert (float(first["r2"]), first["seed"], first["size"]) == (difference["r2"], "7", "small")
+    assert float(first["least_r2"]) == min(of["r2"] for of in difference["by_element"].values())
     assert (second["of"], second["seed"], second["force_rms_eV_per_A"]) == ("silent", "", "")
+    code, text = run("model", "table", *models, "--region", "temperature_K=301")
+    assert code == 2
+    assert "region: found temperature_K=301, the passports have temperature_K=300, 600; take one of them" in text
 
 
 @pytest.mark.parametrize("region", ["temperature=300", "temperature_K", "temperature_K="])

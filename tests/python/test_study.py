@@ -178,6 +178,9 @@ def test_a_grid_finds_files_in_small_letters(tmp_path: Path) -> None:
     for model in tmp_path.glob("lj_*.pt"):
         model.rename(model.with_name(model.name.lower()))
     assert [m.label for m in load_study(path).models] == ["lj_pbe_1", "lj_pbe_2", "lj_hse06_1", "lj_hse06_2"]
+    path.write_text(STUDY.replace("soft_pbe", "LJ_PBE_1"))  # one that is named is that one
+    with pytest.raises(StudyError, match=r"LJ_PBE_1\.pt"):
+        load_study(path)
 
 
 def test_all_missing_files_of_a_grid_are_listed_at_once(tmp_path: Path) -> None:
@@ -185,7 +188,8 @@ def test_all_missing_files_of_a_grid_are_listed_at_once(tmp_path: Path) -> None:
     for name in ("lj_PBE_2", "lj_HSE06_1"):
         (tmp_path / f"{name}.pt").unlink()
     with pytest.raises(
-        StudyError, match=r"\[model_grid\]: 2 of 4 model files are not there: .*lj_PBE_2\.pt, .*lj_HSE06_1\.pt; make"
+        StudyError,
+        match=r"\[model_grid\]: 2 of 4 model files are not there, in small letters neither: .*lj_PBE_2\.pt, .*lj_HSE06_1\.pt; make",
     ):
         load_study(path)
 

@@ -11,21 +11,36 @@ import sys
 import threading
 import time
 import zipfile
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from ase import Atoms
+from ase.calculators.lj import LennardJones
 from click.testing import CliRunner
 
 from lpsmd.cli.train import train
 from lpsmd.dataset import DatasetError
-from lpsmd.training import data, environments, history, mace_finetune, pipeline, pretraining, record, stages, watching
+from lpsmd.training import (
+    data,
+    environments,
+    history,
+    mace_finetune,
+    pipeline,
+    pretraining,
+    record,
+    stages,
+    teacher,
+    watching,
+)
 from lpsmd.training.data import TrainingError
 from lpsmd.training.history import Course
 from lpsmd.training.plan import TrainingPlan
 from lpsmd.training.sizes import SCHEDULES, SIZES, Schedule, cutoff_A
 from lpsmd.training.trainers import deepmd, mace, nequip, trainer_of
+from support.processes import processes_in
 from support.training import SCHEDULE, epoch, labelled_frames, stage_of, write_dataset
 from tolerances import TRAINING_ENERGY_EV
 
@@ -265,6 +280,44 @@ def test_teacher_frames_of_other_geometries_are_refused(frames):
         pretraining.fit_teacher(frames[1:3], frames[:2])
     with pytest.raises(TrainingError, match=r"labelled 1 DFT geometries, needed 2"):
         pretraining.fit_teacher(frames[:1], frames[:2])
+
+
+@pytest.fixture
+def two_teachers():
+    """One that labels and another that moves, unlike enough to tell their forces apart."""
+    return teacher.Teacher(labels=LennardJones(epsilon=0.01, sigma=2.0), moves=LennardJones(epsilon=0.02, sigma=2.0))
+
+
+# ASE would have the centre of mass held by a constraint; the frames of the models that ship were made without.
+@pytest.mark.filterwarnings("ignore:The implementation of `fixcm=True`:FutureWarning")
+@pytest.mark.parametrize(
+    ("job", "count"),
+    [
+        ({"make": "md", "temperature_K": 300, "timestep_fs": 1.0, "skip": 1, "steps": 5, "every": 2}, 2),
+        ({"make": "rattle", "count": 2}, 2),
+        ({"make": "contact", "count": 2}, 2),
+    ],
+)
+def test_the_teacher_labels_what_is_moved(two_teachers, job, count):
+    made = teacher.labelled(
+        {"name": "x", "seed": 1, "a_A": 10.0, "inversion": 0.5, **job}, two_teachers, max_force_eV_per_A=1e6
+    )
+    assert names(made) == [f"x_{n:03d}" for n in range(count)]
+    for atoms in made:
+        bare = Atoms(atoms.symbols, positions=atoms.positions, cell=atoms.cell, pbc=True)
+        bare.calc = two_teachers.labels
+        np.testing.assert_allclose(atoms.arrays[data.FORCES_KEY], bare.get_forces(), rtol=0, atol=1e-12)
+        assert atoms.info[data.ENERGY_KEY] == bare.get_potential_energy()
+
+
+def test_the_teacher_leaves_out_large_forces_but_of_geometries_that_are_given(two_teachers, frames, tmp_path):
+    data.write_extxyz(tmp_path / "dft.extxyz", frames)
+    rattles = {"name": "x", "make": "rattle", "seed": 1, "a_A": 10.0, "count": 2}
+    given = {"name": "x", "make": "relabel", "file": str(tmp_path / "dft.extxyz")}
+    assert teacher.labelled(rattles, two_teachers, max_force_eV_per_A=1e-6) == []
+    again = teacher.labelled(given, two_teachers, max_force_eV_per_A=1e-6)
+    assert len(again) == len(frames)
+    assert pretraining.fit_teacher(again, frames).force_scale != pytest.approx(1.0)
 
 
 def test_pretraining_split_is_fixed(frames):
@@ -699,6 +752,45 @@ def test_what_trainings_share_is_made_by_one_after_the_other(tmp_path, monkeypat
         order.append("first")
     other.join()
     assert order == ["first", "second"]
+
+
+def test_a_killed_maker_of_what_trainings_share_leaves_no_program_behind(tmp_path):
+    code = (
+        f"import sys; sys.path[:0] = {[*sys.path]!r}\n"
+        "from pathlib import Path\n"
+        "from lpsmd.training.environments import in_turn, run_logged\n"
+        f"folder = Path({str(tmp_path)!r})\n"
+        "with in_turn(folder / 'x.lock', 'x') as lock:\n"
+        "    run_logged(['sleep', '600'], log_file=folder / 'x.log', folder=folder, threads=1,\n"
+        "               variables=lock.environment)\n"
+    )
+    maker = subprocess.Popen([sys.executable, "-c", code])
+    deadline = time.monotonic() + 30
+    while not processes_in(tmp_path):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    maker.kill()
+    maker.wait()
+    assert processes_in(tmp_path)  # the program outlives its maker
+    with environments.in_turn(tmp_path / "x.lock", "x"):
+        assert not processes_in(tmp_path)
+
+
+def test_what_another_has_installed_meanwhile_is_not_installed_again(tmp_path, monkeypatch):
+    def by_another(name, environment, lock):
+        raise AssertionError
+
+    @contextmanager
+    def waited(path, what):
+        """Until the other is done."""
+        (tmp_path / "nequip").mkdir()
+        (tmp_path / "nequip" / "lpsmd-ready.txt").write_text("")
+        yield
+
+    monkeypatch.setattr(environments, "_install", by_another)
+    monkeypatch.setattr(environments, "in_turn", waited)
+    with pytest.raises(TrainingError, match="no bin/python there"):  # installed, it is told, and so looked into
+        environments.prepare("nequip", tmp_path / "nequip", make=True)
 
 
 def test_a_stage_killed_behind_its_last_epoch_runs_no_other(driven):

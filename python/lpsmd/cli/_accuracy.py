@@ -118,9 +118,9 @@ def _difference_rows(found: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _model_rows(found: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    for name, values in found["models"].items():
-        elements = {f"{element}_force_rms_eV_per_A": rms for element, rms in values["by_element"].items()}
-        yield {"of": name, **_flat(values), **elements}
+    for row in found["models"]:
+        of_elements = [value for key, value in row.items() if key.endswith("_r2") and value is not None]
+        yield {"of": Path(row["model"]).stem, **row, "least_r2": min(of_elements, default=None)}
 
 
 ERRORS = Table(
@@ -152,19 +152,24 @@ DIFFERENCE = Table(
 
 def of_models(found: Mapping[str, Any]) -> Table:
     """How the errors of several models are shown, a line each."""
-    elements = dict.fromkeys(element for values in found["models"].values() for element in values["by_element"])
+    ending = "_force_rms_eV_per_A"
+    names = dict.fromkeys(key.removesuffix(ending) for row in found["models"] for key in row if key.endswith(ending))
+    elements = [name for name in names if name != "region"]
+    _, _, value = found["region"].partition("=")
     return Table(
         columns={
-            "force_rms_eV_per_A": ("forces", _milli),
-            **{f"{element}_force_rms_eV_per_A": (element, _milli) for element in elements},
-            "energy_rms_eV_per_atom": ("energy", _milli),
-            "region_force_rms_eV_per_A": ("forces", _milli),
-            "region_energy_rms_eV_per_atom": ("energy", _milli),
-            "r2": ("R^2", "{:.2f}".format),
+            "force_rms_eV_per_A": ("F", _milli),
+            **{f"{element}{ending}": (element, _milli) for element in elements},
+            "energy_rms_eV_per_atom": ("E", _milli),
+            f"region{ending}": (f"F {value}", _milli),
+            "region_energy_rms_eV_per_atom": (f"E {value}", _milli),
+            "r2": ("R^2", "{:.3f}".format),
+            "least_r2": ("least", "{:.3f}".format),
         },
         rows=_model_rows,
         below=(
-            f"rms errors on the test frames of each model, all of them and those with {found['region']}: forces in "
-            f"meV/Angstrom, energies in meV/atom; R^2 of the difference from the parent's functional"
+            f"F: rms errors of forces in meV/Angstrom, of all atoms and by element; E: of energies in meV/atom;\n"
+            f"{value}: on frames with {found['region']}\n"
+            f"R^2: of the difference from the parent's functional, of all atoms, and the least of an element"
         ),
     )

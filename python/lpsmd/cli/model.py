@@ -197,15 +197,15 @@ def difference(
     default="temperature_K=900",
     show_default=True,
     metavar="KEY=VALUE",
-    help="Test frames to tell apart: kind, temperature_K, inversion or volume_strain.",
+    help="Held-out frames to tell apart: kind, temperature_K, inversion or volume_strain.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the table as JSON.")
 @click.option("--out", multiple=True, type=click.Path(path_type=Path), help="Table, .json or .csv; may be repeated.")
 def table(files: tuple[Path, ...], region: str, as_json: bool, out: tuple[Path, ...]) -> None:
     r"""Errors of model FILES side by side, as their passports tell them.
 
-    Nothing is evaluated: they are the errors on the test frames of each training (`lpsmd train`). For other frames
-    there is `lpsmd model errors`.
+    Nothing is evaluated: they are the errors on the held-out frames of each training (`lpsmd train`). For other frames,
+    in extended XYZ, there is `lpsmd model errors`.
 
     \b
       lpsmd model table models/*.pt
@@ -217,10 +217,8 @@ def table(files: tuple[Path, ...], region: str, as_json: bool, out: tuple[Path, 
     from lpsmd.models.told import told_errors
 
     check_out("--out", out, TABLES)
-    short = len({file.stem for file in files}) == len(files)
-    rows = {file.stem if short else str(file): told_errors(read_passport(file), region) for file in files}
-    found = {"region": region, "models": rows}
-    title = f"{len(files)} models, errors from their passports"
+    found = {"region": region, "models": told_errors({file: read_passport(file) for file in files}, region)}
+    title = f"{len(found['models'])} models: errors on held-out frames, from their passports"
     _accuracy.show(_accuracy.of_models(found), found, title=title, as_json=as_json, out=out)
 
 

@@ -79,7 +79,8 @@ def groups_of(frames: Sequence[Atoms]) -> list[str]:
         for name in sorted(value for kind, value in keys if kind == key):
             number = int(component[len(frames) + keys[key, name]])
             if number not in names:
-                # A frame may have the name of a trajectory elsewhere.
-                names[number] = f"{key} {name}" if name in taken else name
+                while name in taken:  # a frame may have the name of a trajectory elsewhere
+                    name = f"{key} {name}"
+                names[number] = name
                 taken.add(name)
     return [names[int(number)] for number in component[: len(frames)]]

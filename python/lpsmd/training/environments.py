@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import lpsmd
@@ -24,10 +25,11 @@ LOG_TAIL_LINES = 15
 POLL_SECONDS = 2.0
 END_SECONDS = 20.0
 _PACKAGE = {"nequip": "nequip", "mace": "mace", "deepmd": "deepmd", "sevennet": "sevenn"}
-_TRAINS = {
+_DECIDES = {
     "nequip": ("nequip", "torch", "e3nn", "lightning"),
     "mace": ("mace-torch", "torch", "e3nn", "torch-ema"),
     "deepmd": ("deepmd-kit", "torch"),
+    "sevennet": ("sevenn", "torch"),
 }
 _READY = "lpsmd-ready.txt"
 
@@ -79,9 +81,9 @@ def prepare(name: str, environment: Path, *, make: bool) -> Path:
         If the installation fails or the package is not there.
     """
     if make and not (environment / _READY).is_file():
-        with in_turn(environment.with_name(f"{environment.name}.lock"), str(environment)):
+        with in_turn(environment.with_name(f"{environment.name}.lock"), str(environment)) as lock:
             if not (environment / _READY).is_file():
-                _install(name, environment)
+                _install(name, environment, lock)
     folder = site_packages(environment)
     if not (folder / _PACKAGE[name]).is_dir():
         raise TrainingError(
@@ -94,13 +96,13 @@ def prepare(name: str, environment: Path, *, make: bool) -> Path:
 
 
 def trainer_versions(name: str, environment: Path) -> dict[str, str]:
-    """Versions of what trains in an environment: the trainer and the libraries of its networks and its loop.
+    """Versions of what decides the numbers in an environment: the trainer or teacher, the libraries of its networks.
 
     Without the part after a plus sign, which tells for what machine a torch was built.
     """
     installed = importlib.metadata.distributions(path=[str(site_packages(environment))])
     found = {package.metadata["Name"].lower(): package.version.split("+")[0] for package in installed}
-    return {package: found[package] for package in _TRAINS[name] if package in found}
+    return {package: found[package] for package in _DECIDES[name] if package in found}
 
 
 def has_cuda(python: Path) -> bool:
@@ -146,14 +148,14 @@ def locked(path: Path, what: str) -> Iterator[Lock]:
 
 
 @contextmanager
-def in_turn(path: Path, what: str) -> Iterator[None]:
+def in_turn(path: Path, what: str) -> Iterator[Lock]:
     """Hold a lock as soon as nobody else does: what trainings side by side share, one of them makes."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         waits = False
         while True:
             try:
-                stack.enter_context(hold(path))
+                lock = stack.enter_context(hold(path))
                 break
             except Held as held:
                 if not waits:
@@ -161,7 +163,7 @@ def in_turn(path: Path, what: str) -> Iterator[None]:
                     log.info("%s: %s is at work there, this one waits for it", what, name)
                 waits = True
                 time.sleep(POLL_SECONDS)
-        yield
+        yield lock
 
 
 def run_logged(
@@ -233,14 +235,18 @@ def _end(process: subprocess.Popen[bytes]) -> None:
             process.wait(timeout=END_SECONDS)
 
 
-def _install(name: str, environment: Path) -> None:
+def _install(name: str, environment: Path, lock: Lock) -> None:
     log.info("installing %s and what it needs in %s", name, environment)
-    environment.parent.mkdir(parents=True, exist_ok=True)
-    log_file = environment.parent / f"{environment.name}.log"
-    run_logged([sys.executable, "-m", "venv", environment], log_file=log_file, folder=environment.parent, threads=1)
-    pip: list[str | Path] = [python_of(environment), "-m", "pip", "install", "--quiet", "--no-compile"]
+    run = partial(
+        run_logged,
+        log_file=environment.parent / f"{environment.name}.log",
+        folder=environment.parent,
+        threads=1,
+        variables=lock.environment,
+    )
+    run([sys.executable, "-m", "venv", environment])
     requirements = REQUIREMENTS / f"{name}.txt"
-    run_logged([*pip, "-r", requirements], log_file=log_file, folder=environment.parent, threads=1)
+    run([python_of(environment), "-m", "pip", "install", "--quiet", "--no-compile", "-r", requirements])
     (environment / _READY).write_text(requirements.read_text())
 
 

@@ -54,7 +54,6 @@ def train_model(plan: TrainingPlan, *, watcher: Watcher) -> dict[str, Any]:
     TrainingError
         A plan that does not fit them, or a step that failed (with the end of its log).
     """
-    deadline = None if plan.max_hours is None else time.monotonic() + 3600.0 * plan.max_hours
     workdir = plan.workdir.resolve()
     dataset = read_dataset(plan.data, plan.functional)
     _check_pretraining(plan, dataset)
@@ -62,6 +61,8 @@ def train_model(plan: TrainingPlan, *, watcher: Watcher) -> dict[str, Any]:
         _require_writable(folder)
     tools = _tools(plan, workdir)
     teacher = _teacher(plan, dataset, workdir, watcher)
+    # Of the stages alone: another training's making of what both need does not count.
+    deadline = None if plan.max_hours is None else time.monotonic() + 3600.0 * plan.max_hours
     log = _TrainingLog(plan.output.with_suffix(".training.csv"), watcher)
     stages: list[tuple[Stage, Outcome]] = []
     for number, name in enumerate(plan.stages):

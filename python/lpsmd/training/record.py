@@ -17,7 +17,6 @@ from lpsmd.training.pretraining import TeacherSet
 from lpsmd.training.stages import Outcome
 from lpsmd.training.trainers import Stage
 
-TEACHER = "SevenNet-l3i5 (sevenn 0.13.0), its forces and energies multiplied by force_scale"
 _FOUNDATION = "as in the foundation file, with the elements of the frames"
 SELECTION = (
     f"moving average of the weights, the epoch of the least F^2 + {ENERGY_WEIGHT:g} E^2 on the validation frames "
@@ -80,7 +79,7 @@ def training_record(
             "training_set_sha256": dataset.sha256(parents[-1]),
         }
     if teacher is not None:
-        record["pretraining"] = {"labels": TEACHER, **asdict(teacher.fit)}
+        record["pretraining"] = {"labels": teacher.teacher, **asdict(teacher.fit)}
     if foundation_sha256 is not None and plan.foundation is not None:
         record["foundation"] = {"file": Path(plan.foundation).name, "sha256": foundation_sha256}
     if difference is not None:

@@ -2,9 +2,9 @@
 
 A program of its own: it runs inside an environment that has sevenn and ase, started by its path, and
 imports nothing of lpsmd. A job list (JSON) names trajectories and single-point sets; each job has its own
-seed, so a job gives the same frames whichever process runs it.
+seed, so a job gives the same frames whatever else is in the list.
 
-    python teacher.py --jobs jobs.json --part 0 --parts 2 -o frames_0.extxyz
+    python teacher.py --jobs jobs.json -o frames.extxyz
 
 The structure is F-43m Li6PS5Cl: P on 4b, Cl on 4a, S on 4c and 16e, one Li of each face-sharing pair of
 48h sites (Kraft et al., J. Am. Chem. Soc. 139, 10909 (2017), doi:10.1021/jacs.7b06327). Two models teach, whose
@@ -26,7 +26,7 @@ from ase import Atoms, units
 from ase.calculators.calculator import Calculator
 from ase.io import write
 from ase.md.langevin import Langevin
-from ase.md.velocitydistribution import MaxwellBoltzmannDistribution, Stationary
+from ase.md.velocitydistribution import Stationary, thermalize_momenta
 
 FCC = np.array([[0.0, 0.0, 0.0], [0.0, 0.5, 0.5], [0.5, 0.0, 0.5], [0.5, 0.5, 0.0]])
 LI_X, LI_Z, S_X = 0.183, 0.024, 0.617
@@ -41,7 +41,7 @@ CONTACT_RANGE_A = {
 
 @dataclass(frozen=True)
 class Teacher:
-    """Who labels, and who moves the atoms in dynamics: a third of the time for each step, and frames as useful."""
+    """Who labels, and who moves the atoms in dynamics, in a third of the time for each step."""
 
     labels: Calculator
     moves: Calculator
@@ -100,7 +100,7 @@ def trajectory(job: dict[str, Any], mover: Calculator) -> Iterator[Atoms]:
     atoms.positions += rng.normal(0.0, 0.05, atoms.positions.shape)
     atoms.calc = mover
     # Twice the temperature: half of it goes into the potential within the first vibrations.
-    MaxwellBoltzmannDistribution(atoms, temperature_K=1.7 * job["temperature_K"], rng=rng)
+    thermalize_momenta(atoms, temperature_K=1.7 * job["temperature_K"], rng=rng)
     Stationary(atoms)
     dynamics = Langevin(
         atoms,
@@ -169,7 +169,8 @@ def labelled(job: dict[str, Any], teacher: Teacher, *, max_force_eV_per_A: float
         frame.calc = teacher.labels
         forces, energy = frame.get_forces(), frame.get_potential_energy()
         frame.calc = None
-        if np.abs(forces).max() > max_force_eV_per_A:
+        # Geometries that exist already get their labels, whatever these are.
+        if job["make"] != "relabel" and np.abs(forces).max() > max_force_eV_per_A:
             continue
         frame.info = {"frame": f"{job['name']}_{n:03d}", "kind": job["make"], "level": "SevenNet-l3i5",
                       "REF_energy": energy}  # fmt: skip
@@ -181,8 +182,6 @@ def labelled(job: dict[str, Any], teacher: Teacher, *, max_force_eV_per_A: float
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--jobs", type=Path, required=True)
-    parser.add_argument("--part", type=int, default=0)
-    parser.add_argument("--parts", type=int, default=1)
     parser.add_argument("--max-force", type=float, default=20.0, help="eV/Angstrom; larger: frame dropped")
     parser.add_argument("-o", "--output", type=Path, required=True)
     arguments = parser.parse_args()
@@ -190,7 +189,7 @@ def main() -> None:
 
     torch.set_num_threads(1)
     teacher = sevennet()
-    jobs = json.loads(arguments.jobs.read_text())[arguments.part :: arguments.parts]
+    jobs = json.loads(arguments.jobs.read_text())
     frames: list[Atoms] = []
     for job in jobs:
         new = labelled(job, teacher, max_force_eV_per_A=arguments.max_force)
