@@ -1,7 +1,7 @@
 # make demo   install, build, run the demonstration study, print D with errors
 # make test   lint and all tests but the slow ones
 # make test-all   lint and all tests; a run that was interrupted or failed goes on where it was
-# make models   train the models that ship with lpsmd: hours; goes on where it was; with -j 2 two at a time
+# make models   train models as those that ship, two seeds of each: hours; goes on where it was; -j 2 trains two at a time
 # make test-slurm   tests on a Slurm of their own: root, apt install slurm-wlm munge
 #
 # The virtual environment and the build folder are kept: a second call does only what is new.
@@ -17,7 +17,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 SOURCES := $(shell find cpp cmake lammps_inputs python -type f -not -path '*/__pycache__/*') CMakeLists.txt pyproject.toml
 
-# The models that ship with lpsmd, {nequip, mace, deepmd} x {PBE, HSE06} x two seeds: MODELS/ARCHITECTURE_FUNCTIONAL_SEED.pt.
+# {nequip, mace, deepmd} x {PBE, HSE06} x two seeds: MODELS/ARCHITECTURE_FUNCTIONAL_SEED.pt.
 MODELS := lpsmd_models
 DATA := data/li6ps5cl_dft
 PBE_MODELS := $(foreach seed,1 2,$(foreach architecture,nequip mace deepmd,$(MODELS)/$(architecture)_pbe_$(seed).pt))

@@ -46,7 +46,7 @@ class _Wanted:
 
 
 def shipped_models() -> tuple[str, ...]:
-    """Names of the demonstration models that ship with lpsmd."""
+    """Names of the models that ship with lpsmd."""
     return tuple(sorted(file.stem for file in (DEMO_FOLDER / "models").glob("*.pt")))
 
 

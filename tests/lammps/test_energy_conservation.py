@@ -48,9 +48,5 @@ def test_nve(model: Path) -> None:
     assert np.ptp(energies) < NVE_FLUCTUATION_EV_PER_ATOM_PER_FS2
 
 
-def test_there_are_six_models() -> None:
-    assert [path.stem for path in MODELS] == [
-        f"{architecture}_{functional}"
-        for architecture in ("deepmd", "mace", "nequip")
-        for functional in ("hse06", "pbe")
-    ]
+def test_there_are_models() -> None:
+    assert MODELS

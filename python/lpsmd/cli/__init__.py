@@ -73,7 +73,7 @@ def main() -> None:
     r"""Diffusion coefficients of ions in solids, with errors one can defend.
 
     \b
-    A first study with the shipped demonstration models:
+    A first study with models that ship with lpsmd:
       lpsmd run demo
     A study of your own:
       lpsmd init study.toml

@@ -148,6 +148,6 @@ class Machine:
 
     @cached_property
     def shipped_models(self) -> tuple[Path, ...]:
-        """The demonstration models, smallest first."""
+        """The models that ship, smallest first."""
         files = (self.package / "demo" / "models").glob("*.pt")
         return tuple(sorted(files, key=lambda file: file.stat().st_size))

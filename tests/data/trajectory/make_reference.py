@@ -9,7 +9,7 @@ NequIP's calculator in float64. Writes
     start.extxyz        positions (Angstrom) and velocities (Angstrom/ps)
     reference.dump      LAMMPS dump, one frame every 5 steps of 1 fs
 
-The checkpoint is the one behind the demonstration model nequip_pbe (`lpsmd train nequip --functional PBE`).
+The checkpoint is that of a NequIP (`lpsmd train nequip --functional PBE`).
 """
 
 from __future__ import annotations
