@@ -933,9 +933,11 @@ def test_stages_are_those_of_the_functional():
 def test_a_stage_has_the_schedule_of_what_it_starts_from(dataset, tmp_path, name, before, foundation, kind):
     earlier = [stage_of("mace", tmp_path, dataset.part("PBE", "train"), [], name=before)] if before else []
     done = [(stage, outcome_of(stage, tmp_path)) for stage in earlier]
-    start = done[-1][1].weights if done else foundation
-    plan = plan_of(architecture="mace")
-    assert pipeline._schedule(plan, name, start=start, before=done) == SCHEDULES["mace"][kind]
+    if foundation is not None:
+        foundation = tmp_path / foundation
+        foundation.write_bytes(b"")
+    plan = plan_of(architecture="mace", foundation=foundation)
+    assert pipeline._schedule(plan, name, done) == SCHEDULES["mace"][kind]
 
 
 def outcome_of(stage, folder):

@@ -16,13 +16,15 @@ from lpsmd.cli._dumps import TABLES, check_out, write_out
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-_OPTIONS = (
+_ON_LABELS = (
     click.option(
         "--part",
         type=click.Choice(["train", "validation", "test"]),
         help="Of the split, the key part of the frames. [default: all frames, the model's own training among them]",
     ),
     click.option("--device", default="cpu", show_default=True, help="Where to run: cpu, cuda, cuda:1, ..."),
+)
+_RESULT = (
     click.option("--json", "as_json", is_flag=True, help="Print the result as JSON."),
     click.option(
         "--out", multiple=True, type=click.Path(path_type=Path), help="Result, .json or .csv; may be repeated."
@@ -32,7 +34,16 @@ _OPTIONS = (
 
 def on_labels(command: Command) -> Command:
     """Give a command the options of an evaluation on labelled frames."""
-    return reduce(lambda inner, option: option(inner), reversed(_OPTIONS), command)
+    return _with_options(command, (*_ON_LABELS, *_RESULT))
+
+
+def with_result(command: Command) -> Command:
+    """Give a command the options of what `show` shows."""
+    return _with_options(command, _RESULT)
+
+
+def _with_options(command: Command, options: Sequence[Callable[[Command], Command]]) -> Command:
+    return reduce(lambda inner, option: option(inner), reversed(options), command)
 
 
 @dataclass(frozen=True, kw_only=True)

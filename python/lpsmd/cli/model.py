@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lpsmd.cli._accuracy import on_labels
+from lpsmd.cli._accuracy import on_labels, with_result
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -199,8 +199,7 @@ def difference(
     metavar="KEY=VALUE",
     help="Held-out frames to tell apart: kind, temperature_K, inversion or volume_strain.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the table as JSON.")
-@click.option("--out", multiple=True, type=click.Path(path_type=Path), help="Table, .json or .csv; may be repeated.")
+@with_result
 def table(files: tuple[Path, ...], region: str, as_json: bool, out: tuple[Path, ...]) -> None:
     r"""Errors of model FILES side by side, as their passports tell them.
 

@@ -58,7 +58,7 @@ class EnergiesAndForces:
 
 
 #: Of two functionals, on the same frames.
-Pair = tuple[EnergiesAndForces, EnergiesAndForces]
+OfBoth = tuple[EnergiesAndForces, EnergiesAndForces]
 
 
 def rms(values: FloatArray) -> float:
@@ -213,7 +213,7 @@ def difference_of(
 
 
 def difference_of_functionals(
-    frames: Sequence[Atoms], *, predicted: Pair, labelled: Pair, training: Pair | None = None
+    frames: Sequence[Atoms], *, predicted: OfBoth, labelled: OfBoth, training: OfBoth | None = None
 ) -> dict[str, Any]:
     """`difference_of` for two functionals: what their models predict of labels that both have.
 
@@ -231,7 +231,7 @@ def difference_of_functionals(
     return difference_of(frames, _minus(predicted), _minus(labelled), base=base.forces_eV_per_A, scale=scale)
 
 
-def _minus(pair: Pair) -> list[FloatArray]:
+def _minus(pair: OfBoth) -> list[FloatArray]:
     """The second's forces less the first's, [atoms, 3] for each frame."""
     first, second = (of_one.forces_eV_per_A for of_one in pair)
     return [np.subtract(other, base) for base, other in zip(first, second, strict=True)]

@@ -14,6 +14,7 @@ from lpsmd.dataset.frames import read_frames
 from lpsmd.models.accuracy import (
     AccuracyError,
     EnergiesAndForces,
+    OfBoth,
     can_subtract_forces,
     difference_of_functionals,
     errors_of,
@@ -185,7 +186,7 @@ def _pairs(base: Sequence[Atoms], other: Sequence[Atoms], *, where: str) -> list
     return pairs
 
 
-def _training_labels(pairs: Sequence[_Pair], part: str | None) -> tuple[EnergiesAndForces, EnergiesAndForces] | None:
+def _training_labels(pairs: Sequence[_Pair], part: str | None) -> OfBoth | None:
     """Labels of both functionals on training frames; None where these are judged too."""
     training = [pair for pair in pairs if pair.base.info.get("part") == "train"]
     if part in (None, "train") or not training:

@@ -142,8 +142,8 @@ def locked(path: Path, what: str) -> Iterator[Lock]:
             yield lock
     except Held as held:
         raise TrainingError(
-            f"{what}: found {held.holder.name if held.holder else 'another process'} at work there; wait until it has "
-            f"ended and run this again, or take another --workdir"
+            f"{what}: found {_name_of(held)} at work there; wait until it has ended and run this again, or take "
+            f"another --workdir"
         ) from held
 
 
@@ -159,11 +159,14 @@ def in_turn(path: Path, what: str) -> Iterator[Lock]:
                 break
             except Held as held:
                 if not waits:
-                    name = held.holder.name if held.holder else "another process"
-                    log.info("%s: %s is at work there, this one waits for it", what, name)
+                    log.info("%s: %s is at work there, this one waits for it", what, _name_of(held))
                 waits = True
                 time.sleep(POLL_SECONDS)
         yield lock
+
+
+def _name_of(held: Held) -> str:
+    return held.holder.name if held.holder else "another process"
 
 
 def run_logged(

@@ -172,7 +172,7 @@ def _stage(
         train=train,
         validation=validation,
         network=network,
-        schedule=_schedule(plan, name, start=start, before=before),
+        schedule=_schedule(plan, name, before),
         shifts_eV=_shifts_eV(name, dataset, first, before),
         average_neighbors=neighbors,
         neighbor_limits=limits,
@@ -193,15 +193,13 @@ def _sets(name: str, dataset: Dataset, teacher: TeacherSet | None) -> tuple[Sequ
     return dataset.part(name, "train"), dataset.part(name, "validation")
 
 
-def _schedule(
-    plan: TrainingPlan, name: str, *, start: Path | None, before: Sequence[tuple[Stage, Outcome]]
-) -> Schedule:
+def _schedule(plan: TrainingPlan, name: str, before: Sequence[tuple[Stage, Outcome]]) -> Schedule:
     if name == "teacher":
         kind = "teacher"
-    elif start is None:
-        kind = "random"
+    elif before:
+        kind = "functional" if before[-1][0].name == PARENTS.get(name) else "pretrained"
     else:
-        kind = "functional" if before and before[-1][0].name == PARENTS.get(name) else "pretrained"
+        kind = "random" if plan.foundation is None else "pretrained"
     schedule = SCHEDULES[plan.architecture][kind]
     return schedule if plan.max_epochs is None else replace(schedule, epochs=min(plan.max_epochs, schedule.epochs))
 
