@@ -31,7 +31,7 @@ class FunctionalResolution:
         return min(self.all_atoms.value, self.species.value) >= _needed_R2()
 
     def __str__(self) -> str:
-        """``functional not resolved: R^2 = 0.97 +- 0.01 of F_HSE06 - F_PBE, 0.21 +- 0.05 on Li (needed 0.5)``."""
+        """``functional not resolved: R^2 = 0.971 +- 0.011 of F_HSE06 - F_PBE, 0.214 +- 0.052 on Li (needed 0.5)``."""
         if self.all_atoms is None or self.species is None:
             return f"not known whether the models resolve the functional: {self.reason}"
         verdict, needed = ("resolved", "") if self.resolved else ("not resolved", f" (needed {_needed_R2():g})")

@@ -95,7 +95,7 @@ class R2:
     error: float | None
 
     def __str__(self) -> str:
-        return f"{self.value:.2f}" if self.error is None else f"{self.value:.2f} +- {self.error:.2f}"
+        return f"{self.value:.3f}" if self.error is None else f"{self.value:.3f} +- {self.error:.3f}"
 
 
 @dataclass(frozen=True, kw_only=True)

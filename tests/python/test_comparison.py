@@ -148,17 +148,17 @@ def of_hse06(folder: Path, training: dict[str, object]) -> Study:
         (
             told(0.97, 0.72),
             True,
-            "functional resolved: R^2 = 0.97 +- 0.01 of F_HSE06 - F_PBE, 0.72 +- 0.05 on Li",
+            "functional resolved: R^2 = 0.970 +- 0.010 of F_HSE06 - F_PBE, 0.720 +- 0.050 on Li",
         ),
         (
             told(0.97, 0.21),
             False,
-            "functional not resolved: R^2 = 0.97 +- 0.01 of F_HSE06 - F_PBE, 0.21 +- 0.05 on Li (needed 0.5)",
+            "functional not resolved: R^2 = 0.970 +- 0.010 of F_HSE06 - F_PBE, 0.210 +- 0.050 on Li (needed 0.5)",
         ),
         (
             told(0.4, 0.6),
             False,
-            "functional not resolved: R^2 = 0.40 +- 0.01 of F_HSE06 - F_PBE, 0.60 +- 0.05 on Li (needed 0.5)",
+            "functional not resolved: R^2 = 0.400 +- 0.010 of F_HSE06 - F_PBE, 0.600 +- 0.050 on Li (needed 0.5)",
         ),
         ({}, None, "the passport of soft_hse06 has no functional_difference"),
         ({"functional_difference": "large"}, None, "the passport of soft_hse06 has no functional_difference"),

@@ -47,7 +47,7 @@ def test_the_table_says_d_with_error_window_and_verdict(folder: Path) -> None:
     assert "2/2" in table
     assert "lj: D(HSE06) / D(PBE) = 1.00 +- " in table
     assert "cannot be told apart" in table
-    assert "\n  functional not resolved: R^2 = 0.97 of F_HSE06 - F_PBE, 0.21 +- 0.05 on Li (needed 0.5)\n" in table
+    assert "\n  functional not resolved: R^2 = 0.970 of F_HSE06 - F_PBE, 0.210 +- 0.050 on Li (needed 0.5)\n" in table
     assert table.splitlines()[-1] == "results.json, msd.csv, msd.png, diffusion_*.png in out"
 
 
@@ -115,7 +115,7 @@ def test_a_copy_that_takes_no_files_is_analysed_all_the_same(folder: Path) -> No
     told = (folder / "stdout").read_text().splitlines()[:-1]  # the last names the files that were written
     assert done.stdout.splitlines() == told
     warning, error = done.stderr.splitlines()
-    assert warning.startswith("warning: [[models]] soft_pbe and soft_hse06: functional not resolved: R^2 = 0.97 of ")
+    assert warning.startswith("warning: [[models]] soft_pbe and soft_hse06: functional not resolved: R^2 = 0.970 of ")
     assert error == (
         "error: out: results cannot be written there (Read-only file system); make the folder writable, or analyse a "
         "copy of it"
