@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -19,6 +20,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.calculators.lj import LennardJones
+from ase.io import write
 from click.testing import CliRunner
 
 from lpsmd.cli.train import train
@@ -285,7 +287,8 @@ def test_teacher_frames_of_other_geometries_are_refused(frames):
 @pytest.fixture
 def two_teachers():
     """One that labels and another that moves, unlike enough to tell their forces apart."""
-    return teacher.Teacher(labels=LennardJones(epsilon=0.01, sigma=2.0), moves=LennardJones(epsilon=0.02, sigma=2.0))
+    labels, moves = (LennardJones(epsilon=epsilon, sigma=2.0) for epsilon in (0.01, 0.02))
+    return teacher.Teacher(labels=labels, moves=moves, level="LennardJones")
 
 
 # ASE would have the centre of mass held by a constraint; the frames of the models that ship were made without.
@@ -308,6 +311,7 @@ def test_the_teacher_labels_what_is_moved(two_teachers, job, count):
         bare.calc = two_teachers.labels
         np.testing.assert_allclose(atoms.arrays[data.FORCES_KEY], bare.get_forces(), rtol=0, atol=1e-12)
         assert atoms.info[data.ENERGY_KEY] == bare.get_potential_energy()
+        assert atoms.info["level"] == "LennardJones"
 
 
 def test_the_teacher_leaves_out_large_forces_but_of_geometries_that_are_given(two_teachers, frames, tmp_path):
@@ -318,6 +322,27 @@ def test_the_teacher_leaves_out_large_forces_but_of_geometries_that_are_given(tw
     again = teacher.labelled(given, two_teachers, max_force_eV_per_A=1e-6)
     assert len(again) == len(frames)
     assert pretraining.fit_teacher(again, frames).force_scale != pytest.approx(1.0)
+
+
+def asked_of_the_teacher(folder, frames):
+    nowhere = folder / "environment"
+    return pretraining.teacher_set(folder / "teacher", frames, environment=nowhere, make=False, says=lambda text: None)
+
+
+def test_a_teacher_that_has_labelled_is_not_needed_again_and_keeps_its_version(frames, tmp_path):
+    made = hashlib.sha256(pretraining.PROGRAM.read_bytes() + pretraining.JOBS.read_bytes()).hexdigest()[:8]
+    (tmp_path / "teacher").mkdir()
+    labelled = scaled([atoms for _ in range(5) for atoms in frames], factor=0.8, shift=5.0)
+    for atoms in labelled:
+        atoms.info["level"] = "SevenNet-l3i5 (sevenn 0.1)"
+    write(tmp_path / "teacher" / f"frames-{made}.extxyz", labelled)
+    with pytest.raises(TrainingError, match=r"environment: no bin/python there, needed a virtual environment"):
+        asked_of_the_teacher(tmp_path, frames)
+    geometries = f"dft-{data.frames_sha256(frames)[:8]}-{made}.extxyz"
+    write(tmp_path / "teacher" / geometries, labelled[: len(frames)])
+    found = asked_of_the_teacher(tmp_path, frames)
+    assert found.teacher.startswith("SevenNet-l3i5 (sevenn 0.1), its forces")
+    assert found.fit.force_scale == pytest.approx(1.25)
 
 
 def test_pretraining_split_is_fixed(frames):

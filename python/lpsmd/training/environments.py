@@ -29,7 +29,6 @@ _DECIDES = {
     "nequip": ("nequip", "torch", "e3nn", "lightning"),
     "mace": ("mace-torch", "torch", "e3nn", "torch-ema"),
     "deepmd": ("deepmd-kit", "torch"),
-    "sevennet": ("sevenn", "torch"),
 }
 _READY = "lpsmd-ready.txt"
 
@@ -96,7 +95,7 @@ def prepare(name: str, environment: Path, *, make: bool) -> Path:
 
 
 def trainer_versions(name: str, environment: Path) -> dict[str, str]:
-    """Versions of what decides the numbers in an environment: the trainer or teacher, the libraries of its networks.
+    """Versions of what decides the numbers in an environment: the trainer, the libraries of its networks.
 
     Without the part after a plus sign, which tells for what machine a torch was built.
     """

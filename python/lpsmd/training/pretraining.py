@@ -19,16 +19,13 @@ from ase import Atoms
 from ase.io import iread
 
 from lpsmd.training.data import ENERGY_KEY, FORCES_KEY, TrainingError, energies_eV, frames_sha256, write_extxyz
-from lpsmd.training.environments import in_turn, prepare, run_logged, trainer_versions
+from lpsmd.training.environments import in_turn, prepare, run_logged
 
 #: What the teacher's job list makes frames of.
 TEACHER_ELEMENTS = ("Li", "P", "S", "Cl")
 PROGRAM = Path(__file__).parent / "teacher.py"
 JOBS = Path(__file__).parent / "inputs" / "teacher_jobs.json"
-TEACHER = (
-    "SevenNet-l3i5 (sevenn {version}), its forces and energies multiplied by force_scale, on frames of SevenNet-0's "
-    "dynamics"
-)
+TEACHER = "{level}, its forces and energies multiplied by force_scale, on frames of SevenNet-0's dynamics"
 VALIDATION_FRAMES = 24
 VALIDATION_SEED = 7
 POSITION_TOLERANCE_A = 1e-4  # the same geometry, written and read once more
@@ -66,11 +63,10 @@ def teacher_set(
     dft
         Labelled training frames.
     environment, make
-        The environment with sevenn; installed there if `make`.
+        The environment with sevenn, needed where there is something to do; installed there if `make`.
     says
         Called with what is done, where there is something to do.
     """
-    python = prepare("sevennet", environment, make=make)
     # Other jobs, or another program, make other frames, which must not be taken for these.
     made = hashlib.sha256(PROGRAM.read_bytes() + JOBS.read_bytes()).hexdigest()[:8]
     frames = folder / f"frames-{made}.extxyz"
@@ -83,6 +79,7 @@ def teacher_set(
         relabelling.write_text(json.dumps([{"name": "dft", "make": "relabel", "file": str(geometries)}]))
         for jobs, path, minutes in ((JOBS, frames, 25), (relabelling, relabelled, len(dft) / 80)):
             if not path.is_file():
+                python = prepare("sevennet", environment, make=make)
                 says(f"teacher: SevenNet labels {path.name}, about {minutes:.0f} min")
                 # -P: a program by its path, with nothing of this folder on its module path.
                 run_logged(
@@ -94,8 +91,9 @@ def teacher_set(
                 )
     fit = fit_teacher(list(iread(relabelled)), dft)
     train, validation = split_pretraining(rescale(list(iread(frames)), fit))
-    version = trainer_versions("sevennet", environment)["sevenn"]
-    return TeacherSet(teacher=TEACHER.format(version=version), train=train, validation=validation, fit=fit)
+    # Of the version that made them, whatever the environment has by now.
+    teacher = TEACHER.format(level=train[0].info["level"])
+    return TeacherSet(teacher=teacher, train=train, validation=validation, fit=fit)
 
 
 def fit_teacher(teacher: Sequence[Atoms], dft: Sequence[Atoms]) -> TeacherFit:

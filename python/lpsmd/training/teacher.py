@@ -18,6 +18,7 @@ import argparse
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -41,17 +42,19 @@ CONTACT_RANGE_A = {
 
 @dataclass(frozen=True)
 class Teacher:
-    """Who labels, and who moves the atoms in dynamics, in a third of the time for each step."""
+    """Who labels, who moves the atoms in dynamics, in a third of the time for each step; the name of the labels."""
 
     labels: Calculator
     moves: Calculator
+    level: str
 
 
 def sevennet() -> Teacher:
     """The models in the wheel, on the CPU."""
     from sevenn.calculator import SevenNetCalculator
 
-    return Teacher(*(SevenNetCalculator(name, device="cpu") for name in (LABELLER, MOVER)))
+    labels, moves = (SevenNetCalculator(name, device="cpu") for name in (LABELLER, MOVER))
+    return Teacher(labels, moves, level=f"SevenNet-l3i5 (sevenn {version('sevenn')})")
 
 
 def lithium_pairs() -> np.ndarray:
@@ -172,7 +175,7 @@ def labelled(job: dict[str, Any], teacher: Teacher, *, max_force_eV_per_A: float
         # Geometries that exist already get their labels, whatever these are.
         if job["make"] != "relabel" and np.abs(forces).max() > max_force_eV_per_A:
             continue
-        frame.info = {"frame": f"{job['name']}_{n:03d}", "kind": job["make"], "level": "SevenNet-l3i5",
+        frame.info = {"frame": f"{job['name']}_{n:03d}", "kind": job["make"], "level": teacher.level,
                       "REF_energy": energy}  # fmt: skip
         frame.arrays["REF_forces"] = forces.copy()
         frames.append(frame)
