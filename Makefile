@@ -7,6 +7,10 @@
 # The virtual environment and the build folder are kept: a second call does only what is new.
 # For a CPU-only torch see README, "Installing".
 
+# An older one would ignore .SHELLFLAGS, and take a failed training for a made model.
+ifeq ($(filter oneshell,$(.FEATURES)),)
+$(error lpsmd: found make $(MAKE_VERSION), needed GNU Make 3.82 or newer)
+endif
 SHELL := bash
 .SHELLFLAGS := -o pipefail -c
 PYTHON ?= python3.11
