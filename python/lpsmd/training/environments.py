@@ -45,7 +45,7 @@ def python_of(environment: Path) -> Path:
     if not python.exists():
         raise TrainingError(
             f"{environment}: no bin/python there, needed a virtual environment; give another folder with "
-            f"--environment, or leave the option away to have one made"
+            f"--environment (the teacher's: --teacher-environment), or leave the option away to have one made"
         )
     return python
 
