@@ -27,7 +27,8 @@ PACKAGE = Path(lpsmd.__file__).parent
 MODELS = sorted((Path(__file__).parents[2] / "python" / "lpsmd" / "demo" / "models").glob("*.pt"))
 #: Seed 1 has no number.
 EXPECTED = sorted(
-    [f"{a}_{f}" for a in ("deepmd", "mace", "nequip") for f in ("hse06", "pbe")] + ["mace_hse06_2", "mace_pbe_2"]
+    [f"{a}_{f}" for a in ("deepmd", "mace", "nequip") for f in ("hse06", "pbe")]
+    + [f"{a}_{f}_2" for a in ("deepmd", "mace") for f in ("hse06", "pbe")]
 )
 PRODUCTION_PS, DUMP_PS, TIMESTEP_PS, EQUILIBRATION_PS = 5.0, 0.02, 0.002, 0.5
 

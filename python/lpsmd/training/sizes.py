@@ -82,9 +82,9 @@ class Schedule:
 #: (the teacher's, a foundation model's); another functional's labels, from the weights of the first.
 SCHEDULES: Mapping[str, Mapping[str, Schedule]] = {
     "nequip": {
-        "teacher": Schedule(epochs=50, batch_size=1, learning_rate=0.02, final_learning_rate=2e-3),
+        "teacher": Schedule(epochs=100, batch_size=1, learning_rate=0.02, final_learning_rate=1e-3),
         "random": Schedule(epochs=200, batch_size=1, learning_rate=0.02, final_learning_rate=1e-3),
-        "pretrained": Schedule(epochs=60, batch_size=1, learning_rate=5e-3, final_learning_rate=2e-4),
+        "pretrained": Schedule(epochs=150, batch_size=1, learning_rate=1e-2, final_learning_rate=2e-4),
         "functional": Schedule(epochs=40, batch_size=1, learning_rate=2e-3, final_learning_rate=1e-4),
     },
     "mace": {
