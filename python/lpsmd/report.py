@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from lpsmd.across_conditions import ActivationEnergy, FunctionalComparison, activation_energies, compare_functionals
+from lpsmd.analysis.text import decimals_of
 from lpsmd.ensemble import Ensemble, FailureKind, ReplicaOutcome
 from lpsmd.ensemble.claim import versions
 from lpsmd.ensemble.files import read_text, write_atomically
@@ -306,8 +307,7 @@ def _row(label: str, entry: ConditionReport) -> list[str]:
 
 
 def _pair(value: float, error: float) -> str:
-    """Two decimals; as many more as an error needs that they would round to nothing."""
-    decimals = 2 if error >= 0.005 or error <= 0.0 else 1 - math.floor(math.log10(error))
+    decimals = decimals_of(error, least=2)
     return f"{value:.{decimals}f} ± {error:.{decimals}f}"
 
 

@@ -95,7 +95,13 @@ class R2:
     error: float | None
 
     def __str__(self) -> str:
-        return f"{self.value:.3f}" if self.error is None else f"{self.value:.3f} +- {self.error:.3f}"
+        # Here and not above: the package reads numpy and the compiled extension.
+        from lpsmd.analysis.text import decimals_of
+
+        if self.error is None:
+            return f"{self.value:.3f}"
+        decimals = decimals_of(self.error, least=3)
+        return f"{self.value:.{decimals}f} +- {self.error:.{decimals}f}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,7 +16,7 @@ from lpsmd.analysis import Verdict
 from lpsmd.analysis.arrhenius import BOLTZMANN_EV_PER_K
 from lpsmd.analysis.comparison import compare
 from lpsmd.resolution import pairs, resolution_of
-from lpsmd.study import Study
+from lpsmd.study import R2, Study
 from lpsmd.study_file import load_study, study_warnings
 from support.coefficients import diffusion_of
 from support.studies import STUDY, soft_model, study_file
@@ -128,6 +128,14 @@ def test_functionals_are_compared_at_each_temperature(study: Study) -> None:
     values = found[2].to_dict()
     assert (values["temperature_K"], values["base"], values["other"]) == (800.0, "PBE", "HSE06")
     assert (values["ratio"], values["paired_structures"]) == (2.0, 2)
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [(None, "0.996"), (0.0, "0.996 +- 0.000"), (0.0023, "0.996 +- 0.002"), (0.00017, "0.99632 +- 0.00017")],
+)
+def test_an_error_that_is_small_does_not_round_to_nothing(error: float | None, text: str) -> None:
+    assert str(R2(of="Li", value=0.99632, error=error)) == text
 
 
 def told(r2: float, lithium: object, **more: object) -> dict[str, object]:

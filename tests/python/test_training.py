@@ -336,13 +336,19 @@ def test_a_teacher_that_has_labelled_is_not_needed_again_and_keeps_its_version(f
     for atoms in labelled:
         atoms.info["level"] = "SevenNet-l3i5 (sevenn 0.1)"
     write(tmp_path / "teacher" / f"frames-{made}.extxyz", labelled)
-    with pytest.raises(TrainingError, match=r"environment: no bin/python there, needed a virtual environment"):
+    with pytest.raises(TrainingError, match=r"environment: no bin/python there, .*--teacher-environment"):
         asked_of_the_teacher(tmp_path, frames)
     geometries = f"dft-{data.frames_sha256(frames)[:8]}-{made}.extxyz"
     write(tmp_path / "teacher" / geometries, labelled[: len(frames)])
     found = asked_of_the_teacher(tmp_path, frames)
     assert found.teacher.startswith("SevenNet-l3i5 (sevenn 0.1), its forces")
     assert found.fit.force_scale == pytest.approx(1.25)
+    labelled[0].info["level"] = "SevenNet-l3i5 (sevenn 0.2)"
+    write(tmp_path / "teacher" / geometries, labelled[: len(frames)])
+    with pytest.raises(
+        TrainingError, match=r"found labels of .*sevenn 0\.1\) and .*sevenn 0\.2\), needed those of one"
+    ):
+        asked_of_the_teacher(tmp_path, frames)
 
 
 def test_pretraining_split_is_fixed(frames):

@@ -21,6 +21,11 @@ def format_with_error(value: float, error: float | None) -> str:
     return f"({value / 10.0**power:.{digits}f} +- {scaled:.{digits}f}){ending}"
 
 
+def decimals_of(error: float, *, least: int) -> int:
+    """Decimals of a value and its error: `least`, or as many more as the error needs not to round to nothing."""
+    return least if error <= 0.0 or error >= 0.5 * 10.0**-least else 1 - math.floor(math.log10(error))
+
+
 def short(value: float) -> str:
     """A time in three digits, at least one decimal."""
     text = f"{value:.3g}"

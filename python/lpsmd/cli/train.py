@@ -64,7 +64,7 @@ import click
 @click.option(
     "--teacher-environment",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Virtual environment with sevenn; without it one is made in the work directory.",
+    help="Virtual environment with sevenn; without it one is made in the work directory, where frames are missing.",
 )
 @click.option(
     "--device",

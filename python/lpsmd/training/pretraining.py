@@ -25,7 +25,7 @@ from lpsmd.training.environments import in_turn, prepare, run_logged
 TEACHER_ELEMENTS = ("Li", "P", "S", "Cl")
 PROGRAM = Path(__file__).parent / "teacher.py"
 JOBS = Path(__file__).parent / "inputs" / "teacher_jobs.json"
-TEACHER = "{level}, its forces and energies multiplied by force_scale, on frames of SevenNet-0's dynamics"
+TEACHER = "{level}, its forces and energies multiplied by force_scale, on SevenNet-0's dynamics and rattled cells"
 VALIDATION_FRAMES = 24
 VALIDATION_SEED = 7
 POSITION_TOLERANCE_A = 1e-4  # the same geometry, written and read once more
@@ -66,6 +66,11 @@ def teacher_set(
         The environment with sevenn, needed where there is something to do; installed there if `make`.
     says
         Called with what is done, where there is something to do.
+
+    Raises
+    ------
+    TrainingError
+        If the teacher fails, or its labels are of two versions.
     """
     # Other jobs, or another program, make other frames, which must not be taken for these.
     made = hashlib.sha256(PROGRAM.read_bytes() + JOBS.read_bytes()).hexdigest()[:8]
@@ -89,11 +94,17 @@ def teacher_set(
                     threads=1,
                     variables=lock.environment,
                 )
-    fit = fit_teacher(list(iread(relabelled)), dft)
-    train, validation = split_pretraining(rescale(list(iread(frames)), fit))
+    members, taught = list(iread(frames)), list(iread(relabelled))
     # Of the version that made them, whatever the environment has by now.
-    teacher = TEACHER.format(level=train[0].info["level"])
-    return TeacherSet(teacher=teacher, train=train, validation=validation, fit=fit)
+    levels = {atoms.info["level"] for atoms in (*members, *taught)}
+    if len(levels) > 1:
+        raise TrainingError(
+            f"{folder}: found labels of {' and '.join(sorted(levels))}, needed those of one teacher; delete the folder "
+            f"and start again"
+        )
+    fit = fit_teacher(taught, dft)
+    train, validation = split_pretraining(rescale(members, fit))
+    return TeacherSet(teacher=TEACHER.format(level=levels.pop()), train=train, validation=validation, fit=fit)
 
 
 def fit_teacher(teacher: Sequence[Atoms], dft: Sequence[Atoms]) -> TeacherFit:

@@ -42,7 +42,7 @@ CONTACT_RANGE_A = {
 
 @dataclass(frozen=True)
 class Teacher:
-    """Who labels, who moves the atoms in dynamics, in a third of the time for each step; the name of the labels."""
+    """Who labels, who moves the atoms in dynamics (a step takes a third of the time), and the name of the labels."""
 
     labels: Calculator
     moves: Calculator
