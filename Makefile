@@ -1,7 +1,7 @@
 # make demo   install, build, run the demonstration study, print D with errors
 # make test   lint and all tests but the slow ones
 # make test-all   lint and all tests; a run that was interrupted or failed goes on where it was
-# make models   train {NequIP, MACE, DP} x {PBE, HSE06} as those that ship, two seeds of each: hours; goes on where it was; -j 2 trains two at a time
+# make models   train {NequIP, MACE, DP} x {PBE, HSE06}, two seeds of each: hours; goes on where it was; -j 2: two at a time
 # make test-slurm   tests on a Slurm of their own: root, apt install slurm-wlm munge
 #
 # The virtual environment and the build folder are kept: a second call does only what is new.

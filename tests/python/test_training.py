@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -330,7 +329,7 @@ def asked_of_the_teacher(folder, frames):
 
 
 def test_a_teacher_that_has_labelled_is_not_needed_again_and_keeps_its_version(frames, tmp_path):
-    made = hashlib.sha256(pretraining.PROGRAM.read_bytes() + pretraining.JOBS.read_bytes()).hexdigest()[:8]
+    made = pretraining.fingerprint()
     (tmp_path / "teacher").mkdir()
     labelled = scaled([atoms for _ in range(5) for atoms in frames], factor=0.8, shift=5.0)
     for atoms in labelled:

@@ -72,8 +72,7 @@ def teacher_set(
     TrainingError
         If the teacher fails, or its labels are of two versions.
     """
-    # Other jobs, or another program, make other frames, which must not be taken for these.
-    made = hashlib.sha256(PROGRAM.read_bytes() + JOBS.read_bytes()).hexdigest()[:8]
+    made = fingerprint()
     frames = folder / f"frames-{made}.extxyz"
     geometries = folder / f"dft-{frames_sha256(dft)[:8]}.extxyz"
     relabelled = geometries.with_name(f"{geometries.stem}-{made}.extxyz")
@@ -105,6 +104,11 @@ def teacher_set(
     fit = fit_teacher(taught, dft)
     train, validation = split_pretraining(rescale(members, fit))
     return TeacherSet(teacher=TEACHER.format(level=levels.pop()), train=train, validation=validation, fit=fit)
+
+
+def fingerprint() -> str:
+    """Of program and jobs: others make other frames, which must not be taken for these."""
+    return hashlib.sha256(PROGRAM.read_bytes() + JOBS.read_bytes()).hexdigest()[:8]
 
 
 def fit_teacher(teacher: Sequence[Atoms], dft: Sequence[Atoms]) -> TeacherFit:
