@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from lpsmd.across_conditions import ActivationEnergy, FunctionalComparison, activation_energies, compare_functionals
-from lpsmd.analysis.text import decimals_of
+from lpsmd.analysis.text import fixed_with_error
 from lpsmd.ensemble import Ensemble, FailureKind, ReplicaOutcome
 from lpsmd.ensemble.claim import versions
 from lpsmd.ensemble.files import read_text, write_atomically
@@ -296,7 +296,7 @@ def _row(label: str, entry: ConditionReport) -> list[str]:
     return [
         label,
         model.functional,
-        _pair(1e5 * d, 1e5 * error),
+        fixed_with_error(1e5 * d, 1e5 * error, least=2).replace("+-", "±"),
         f"{diffusion.fit_start_ps:g}-{diffusion.fit_end_ps:g}",
         _verdict(entry),
         f"{temperature:.0f}",
@@ -304,11 +304,6 @@ def _row(label: str, entry: ConditionReport) -> list[str]:
         f"{entry.mean('ms_per_step'):.1f}",
         count,
     ]
-
-
-def _pair(value: float, error: float) -> str:
-    decimals = decimals_of(error, least=2)
-    return f"{value:.{decimals}f} ± {error:.{decimals}f}"
 
 
 def _warnings(report: StudyReport) -> Iterator[str]:

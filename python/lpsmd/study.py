@@ -96,12 +96,9 @@ class R2:
 
     def __str__(self) -> str:
         # Here and not above: the package reads numpy and the compiled extension.
-        from lpsmd.analysis.text import decimals_of
+        from lpsmd.analysis.text import fixed_with_error
 
-        if self.error is None:
-            return f"{self.value:.3f}"
-        decimals = decimals_of(self.error, least=3)
-        return f"{self.value:.{decimals}f} +- {self.error:.{decimals}f}"
+        return f"{self.value:.3f}" if self.error is None else fixed_with_error(self.value, self.error, least=3)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,9 +21,10 @@ def format_with_error(value: float, error: float | None) -> str:
     return f"({value / 10.0**power:.{digits}f} +- {scaled:.{digits}f}){ending}"
 
 
-def decimals_of(error: float, *, least: int) -> int:
-    """Decimals of a value and its error: `least`, or as many more as the error needs not to round to nothing."""
-    return least if error <= 0.0 or error >= 0.5 * 10.0**-least else 1 - math.floor(math.log10(error))
+def fixed_with_error(value: float, error: float, *, least: int) -> str:
+    """``0.996 +- 0.001``: in `least` decimals, or as many more as the error needs not to round to nothing."""
+    decimals = least if error <= 0.0 or error >= 0.5 * 10.0**-least else 1 - math.floor(math.log10(error))
+    return f"{value:.{decimals}f} +- {error:.{decimals}f}"
 
 
 def short(value: float) -> str:

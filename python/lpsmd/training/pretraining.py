@@ -78,9 +78,10 @@ def teacher_set(
     relabelled = geometries.with_name(f"{geometries.stem}-{made}.extxyz")
     with in_turn(folder.with_name(f"{folder.name}.lock"), str(folder)) as lock:
         folder.mkdir(parents=True, exist_ok=True)
-        write_extxyz(geometries, dft)
         relabelling = geometries.with_suffix(".json")
-        relabelling.write_text(json.dumps([{"name": "dft", "make": "relabel", "file": str(geometries)}]))
+        if not relabelled.is_file():
+            write_extxyz(geometries, dft)
+            relabelling.write_text(json.dumps([{"name": "dft", "make": "relabel", "file": str(geometries)}]))
         for jobs, path, minutes in ((JOBS, frames, 25), (relabelling, relabelled, len(dft) / 80)):
             if not path.is_file():
                 python = prepare("sevennet", environment, make=make)
