@@ -262,18 +262,27 @@ def test_hash_sees_every_number_and_part(frames):
 # ----- teacher ---------------------------------------------------------------------------------------------
 
 
-def scaled(frames, *, factor, shift):
+SHIFTS = {"Li": 1.0, "P": -2.0, "S": 3.0, "Cl": 5.0}
+
+
+def scaled(frames, *, factor):
     fit = pretraining.TeacherFit(
-        force_scale=factor, energy_shift_eV=shift, force_rms_before_eV_per_A=0.0, force_rms_after_eV_per_A=0.0
+        force_scale=factor, energy_shifts_eV=SHIFTS, force_rms_before_eV_per_A=0.0, force_rms_after_eV_per_A=0.0
     )
     return pretraining.rescale(frames, fit)
 
 
-def test_teacher_fit_finds_a_known_scale_and_shift(frames):
-    fit = pretraining.fit_teacher(scaled(frames, factor=0.8, shift=5.0), frames)
+def test_teacher_fit_finds_a_known_scale_and_shifts_of_any_cell(frames):
+    large, poorer = frames[0].repeat((2, 1, 1)), frames[1].copy()
+    large.info[data.ENERGY_KEY] *= 2
+    del poorer[-1]
+    fit = pretraining.fit_teacher(scaled([large, poorer], factor=0.8), [large, poorer])
     assert fit.force_scale == pytest.approx(1.25)
-    assert fit.energy_shift_eV == pytest.approx(-6.25)
     assert fit.force_rms_after_eV_per_A == pytest.approx(0.0, abs=TRAINING_ENERGY_EV)
+    # frames[2] is half as large as any cell of its composition that was fitted to.
+    for atoms in (large, poorer, frames[2]):
+        found, wanted = (sum(by_type[symbol] for symbol in atoms.symbols) for by_type in (fit.energy_shifts_eV, SHIFTS))
+        assert found == pytest.approx(-1.25 * wanted)
 
 
 def test_teacher_frames_of_other_geometries_are_refused(frames):
@@ -331,7 +340,7 @@ def asked_of_the_teacher(folder, frames):
 def test_a_teacher_that_has_labelled_is_not_needed_again_and_keeps_its_version(frames, tmp_path):
     made = pretraining.fingerprint()
     (tmp_path / "teacher").mkdir()
-    labelled = scaled([atoms for _ in range(5) for atoms in frames], factor=0.8, shift=5.0)
+    labelled = scaled([atoms for _ in range(5) for atoms in frames], factor=0.8)
     for atoms in labelled:
         atoms.info["level"] = "SevenNet-l3i5 (sevenn 0.1)"
     write(tmp_path / "teacher" / f"frames-{made}.extxyz", labelled)

@@ -199,7 +199,7 @@ def energy_shifts_eV(frames: Sequence[Atoms], type_names: Sequence[str]) -> dict
     Frames of one composition fix a single number: then every type has the mean energy per atom. What the compositions
     leave open has no effect on them, and would need labels of others to be known.
     """
-    return _per_type(composition(frames, type_names), energies_eV(frames), type_names)
+    return shared_out_eV(energies_eV(frames), frames, type_names)
 
 
 def moved_shifts_eV(
@@ -211,13 +211,15 @@ def moved_shifts_eV(
     the geometries.
     """
     names = list(shifts_eV)
-    change = _per_type(composition(after, names), energies_eV(after) - energies_eV(before), names)
+    change = shared_out_eV(energies_eV(after) - energies_eV(before), after, names)
     return {name: value + change[name] for name, value in shifts_eV.items()}
 
 
-def _per_type(
-    counts: NDArray[np.float64], energies: NDArray[np.float64], type_names: Sequence[str]
+def shared_out_eV(
+    energies: NDArray[np.float64], frames: Sequence[Atoms], type_names: Sequence[str]
 ) -> dict[str, float]:
+    """Energies in eV, [frames], shared out over the atoms of each type, as `energy_shifts_eV` does it."""
+    counts = composition(frames, type_names)
     mean = energies.sum() / counts.sum()
     # The pseudo-inverse gives the least departure from the mean.
     values = mean + np.linalg.pinv(counts, rcond=1e-8) @ (energies - mean * counts.sum(axis=1))

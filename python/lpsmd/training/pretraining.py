@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +18,15 @@ import numpy as np
 from ase import Atoms
 from ase.io import iread
 
-from lpsmd.training.data import ENERGY_KEY, FORCES_KEY, TrainingError, energies_eV, frames_sha256, write_extxyz
+from lpsmd.training.data import (
+    ENERGY_KEY,
+    FORCES_KEY,
+    TrainingError,
+    energies_eV,
+    frames_sha256,
+    shared_out_eV,
+    write_extxyz,
+)
 from lpsmd.training.environments import in_turn, prepare, run_logged
 
 #: What the teacher's job list makes frames of.
@@ -33,10 +41,13 @@ POSITION_TOLERANCE_A = 1e-4  # the same geometry, written and read once more
 
 @dataclass(frozen=True, kw_only=True)
 class TeacherFit:
-    """How the teacher's labels are changed, and how far from the DFT they stay on its training frames."""
+    """How the teacher's labels are changed, and how far from the DFT they stay on its training frames.
+
+    Energies are shifted by type, so that cells of any size and composition come to the zero of the DFT.
+    """
 
     force_scale: float
-    energy_shift_eV: float
+    energy_shifts_eV: Mapping[str, float]
     force_rms_before_eV_per_A: float
     force_rms_after_eV_per_A: float
 
@@ -113,10 +124,12 @@ def fingerprint() -> str:
 
 
 def fit_teacher(teacher: Sequence[Atoms], dft: Sequence[Atoms]) -> TeacherFit:
-    r"""Fit scale and shift of the teacher to the DFT on the same geometries.
+    r"""Fit scale and shifts of the teacher to the DFT on the same geometries.
 
     .. math:: s = \frac{\sum F_\mathrm{DFT} \cdot F_\mathrm{teacher}}{\sum F_\mathrm{teacher}^2}, \qquad
-              E_0 = \langle E_\mathrm{DFT} - s E_\mathrm{teacher} \rangle
+              \sum_\mathrm{atoms} E_\mathrm{type} \approx E_\mathrm{DFT} - s E_\mathrm{teacher}
+
+    the energies of the types as in `lpsmd.training.data.energy_shifts_eV`.
 
     Raises
     ------
@@ -139,7 +152,7 @@ def fit_teacher(teacher: Sequence[Atoms], dft: Sequence[Atoms]) -> TeacherFit:
     scale = float((wanted * found).sum() / (found * found).sum())
     return TeacherFit(
         force_scale=scale,
-        energy_shift_eV=float(np.mean(energies_eV(dft) - scale * energies_eV(teacher))),
+        energy_shifts_eV=shared_out_eV(energies_eV(dft) - scale * energies_eV(teacher), dft, TEACHER_ELEMENTS),
         force_rms_before_eV_per_A=float(np.sqrt(np.mean((wanted - found) ** 2))),
         force_rms_after_eV_per_A=float(np.sqrt(np.mean((wanted - scale * found) ** 2))),
     )
@@ -150,7 +163,8 @@ def rescale(frames: Sequence[Atoms], fit: TeacherFit) -> list[Atoms]:
     copies = []
     for atoms in frames:
         copy = atoms.copy()
-        copy.info[ENERGY_KEY] = fit.force_scale * atoms.info[ENERGY_KEY] + fit.energy_shift_eV
+        shift_eV = sum(fit.energy_shifts_eV[symbol] for symbol in atoms.symbols)
+        copy.info[ENERGY_KEY] = fit.force_scale * atoms.info[ENERGY_KEY] + shift_eV
         copy.arrays[FORCES_KEY] = fit.force_scale * atoms.arrays[FORCES_KEY]
         copies.append(copy)
     return copies
