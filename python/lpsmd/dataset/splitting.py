@@ -100,7 +100,8 @@ def split_frames(
     if empty:
         raise SplitError(
             f"found no group for {', '.join(empty)} among {len(drawn)}; take another seed, larger fractions, or more "
-            f"trajectories"
+            f"trajectories. One group is what shares {START} or {TRAJECTORY}, and a file whose frames came to `lpsmd "
+            f"dataset import` with neither: it takes a file for each trajectory, or --independent for frames of none"
         )
     return tuple(drawn[group] for group in groups)
 
