@@ -69,7 +69,7 @@ models: $(PBE_MODELS) $(HSE06_MODELS)
 
 # What a training says is kept beside the model. To train one again, delete its file.
 of_name = $(subst _, ,$*)
-train = $(BIN)/lpsmd train $(word 1,$(of_name)) --functional $(1) --seed $(word 3,$(of_name)) --data $(DATA) --size small \
+train = $(BIN)/lpsmd train $(word 1,$(of_name)) --functional $(1) --seed $(word 3,$(of_name)) --data $(DATA) \
 	--pretraining sevennet --workdir $(MODELS)/work -o $@ 2>&1 | tee -ai $(@:.pt=.log)
 
 $(PBE_MODELS): $(MODELS)/%.pt: $(DATA)/pbe.extxyz | build

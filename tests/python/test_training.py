@@ -39,7 +39,7 @@ from lpsmd.training import (
 from lpsmd.training.data import TrainingError
 from lpsmd.training.history import Course
 from lpsmd.training.plan import TrainingPlan
-from lpsmd.training.sizes import SCHEDULES, SIZES, Schedule, cutoff_A
+from lpsmd.training.sizes import PRODUCTION_SIZE, SCHEDULES, SIZES, Schedule, cutoff_A
 from lpsmd.training.trainers import deepmd, mace, nequip, trainer_of
 from support.processes import processes_in
 from support.training import SCHEDULE, epoch, labelled_frames, stage_of, write_dataset
@@ -1091,3 +1091,7 @@ def test_an_epoch_is_told_in_one_line(dataset, tmp_path):
     )
     last = epoch(299, force=61.24, energy=3.217, wall_s=420.0)
     assert watching.epoch_line(stage, last, best).endswith("in epoch 8")
+
+
+def test_help_names_the_default_size():
+    assert f"[default: {PRODUCTION_SIZE}]" in " ".join(CliRunner().invoke(train, ["--help"]).output.split())

@@ -34,7 +34,7 @@ import click
 @click.option(
     "--size",
     type=click.Choice(["small", "medium", "large"]),
-    help="Of the network: accuracy against cost. [default: medium]",
+    help="Of the network: accuracy against cost. [default: small]",
 )
 @click.option(
     "--pretraining",
