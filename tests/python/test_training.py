@@ -39,7 +39,7 @@ from lpsmd.training import (
 from lpsmd.training.data import TrainingError
 from lpsmd.training.history import Course
 from lpsmd.training.plan import TrainingPlan
-from lpsmd.training.sizes import PRODUCTION_SIZE, SCHEDULES, SIZES, Schedule, cutoff_A
+from lpsmd.training.sizes import DEFAULT_SIZE, SCHEDULES, SIZES, Schedule, cutoff_A
 from lpsmd.training.trainers import deepmd, mace, nequip, trainer_of
 from support.processes import processes_in
 from support.training import SCHEDULE, epoch, labelled_frames, stage_of, write_dataset
@@ -272,7 +272,7 @@ def scaled(frames, *, factor):
     return pretraining.rescale(frames, fit)
 
 
-def test_teacher_fit_finds_a_known_scale_and_shifts_of_any_cell(frames):
+def test_teacher_fit_finds_a_known_scale_and_shifts_of_cells_of_any_size(frames):
     large, poorer = frames[0].repeat((2, 1, 1)), frames[1].copy()
     large.info[data.ENERGY_KEY] *= 2
     del poorer[-1]
@@ -346,9 +346,14 @@ def test_a_teacher_that_has_labelled_is_not_needed_again_and_keeps_its_version(f
     write(tmp_path / "teacher" / f"frames-{made}.extxyz", labelled)
     with pytest.raises(TrainingError, match=r"environment: no bin/python there, .*--teacher-environment"):
         asked_of_the_teacher(tmp_path, frames)
-    geometries = f"dft-{data.frames_sha256(frames)[:8]}-{made}.extxyz"
+    stem = f"dft-{data.frames_sha256(frames)[:8]}"
+    geometries = f"{stem}-{made}.extxyz"
     write(tmp_path / "teacher" / geometries, labelled[: len(frames)])
+    asked = [tmp_path / "teacher" / f"{stem}{ending}" for ending in (".extxyz", ".json")]
+    for path in asked:
+        path.unlink()
     found = asked_of_the_teacher(tmp_path, frames)
+    assert not any(path.exists() for path in asked)
     assert found.teacher.startswith("SevenNet-l3i5 (sevenn 0.1), its forces")
     assert found.fit.force_scale == pytest.approx(1.25)
     labelled[0].info["level"] = "SevenNet-l3i5 (sevenn 0.2)"
@@ -1094,4 +1099,4 @@ def test_an_epoch_is_told_in_one_line(dataset, tmp_path):
 
 
 def test_help_names_the_default_size():
-    assert f"[default: {PRODUCTION_SIZE}]" in " ".join(CliRunner().invoke(train, ["--help"]).output.split())
+    assert f"[default: {DEFAULT_SIZE}]" in " ".join(CliRunner().invoke(train, ["--help"]).output.split())

@@ -100,8 +100,9 @@ def split_frames(
     if empty:
         raise SplitError(
             f"found no group for {', '.join(empty)} among {len(drawn)}; take another seed, larger fractions, or more "
-            f"trajectories. One group is what shares {START} or {TRAJECTORY}, and a file whose frames came to `lpsmd "
-            f"dataset import` with neither: it takes a file for each trajectory, or --independent for frames of none"
+            f"trajectories. Frames with a common {START} or {TRAJECTORY} are one group; where that is only the name of "
+            f"the file that they came in, import anew: a file for each trajectory, or `lpsmd dataset import "
+            f"--independent` for frames of no dynamics"
         )
     return tuple(drawn[group] for group in groups)
 

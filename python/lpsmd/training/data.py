@@ -194,11 +194,7 @@ def labels_of(frames: Sequence[Atoms]) -> EnergiesAndForces:
 
 
 def energy_shifts_eV(frames: Sequence[Atoms], type_names: Sequence[str]) -> dict[str, float]:
-    """Per-type energies (eV) by least squares, the solution nearest to the mean energy per atom for every type.
-
-    Frames of one composition fix a single number: then every type has the mean energy per atom. What the compositions
-    leave open has no effect on them, and would need labels of others to be known.
-    """
+    """Per-type energies of labels in eV: `shared_out_eV`."""
     return shared_out_eV(energies_eV(frames), frames, type_names)
 
 
@@ -207,8 +203,7 @@ def moved_shifts_eV(
 ) -> dict[str, float]:
     """Per-type energies for the labels `after`, from those for the labels `before` of the same geometries.
 
-    The difference of the labels is shared out as `energy_shifts_eV` shares out energies: a model keeps what it knows of
-    the geometries.
+    The difference of the labels is shared out as the first labels were: a model keeps what it knows of the geometries.
     """
     names = list(shifts_eV)
     change = shared_out_eV(energies_eV(after) - energies_eV(before), after, names)
@@ -218,7 +213,16 @@ def moved_shifts_eV(
 def shared_out_eV(
     energies: NDArray[np.float64], frames: Sequence[Atoms], type_names: Sequence[str]
 ) -> dict[str, float]:
-    """Energies in eV, [frames], shared out over the atoms of each type, as `energy_shifts_eV` does it."""
+    """Per-type energies (eV) by least squares, the solution nearest to the mean energy per atom for every type.
+
+    Frames of one composition fix a single number: then every type has the mean energy per atom. What the compositions
+    leave open has no effect on them, and would need labels of others to be known.
+
+    Parameters
+    ----------
+    energies
+        What is shared out, in eV, [frames]: energies of labels, or what two labels differ by.
+    """
     counts = composition(frames, type_names)
     mean = energies.sum() / counts.sum()
     # The pseudo-inverse gives the least departure from the mean.

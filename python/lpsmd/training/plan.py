@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lpsmd.training.data import FUNCTIONALS, TrainingError, lineage
-from lpsmd.training.sizes import PRODUCTION_SIZE, network_of
+from lpsmd.training.sizes import DEFAULT_SIZE, network_of
 
 PRETRAINING = ("none", "sevennet")
 DEVICES = ("auto", "cpu", "cuda")
@@ -31,7 +31,7 @@ class TrainingPlan:
     workdir
         Keeps environments, teacher frames and stages; a finished stage is not run again.
     size
-        Row of `lpsmd.training.sizes.SIZES`, None for that of production or of the foundation model.
+        Row of `lpsmd.training.sizes.SIZES`, None for the default or that of the foundation model.
     pretraining : {"none", "sevennet"}
     foundation
         A MACE model to start from.
@@ -67,7 +67,7 @@ class TrainingPlan:
     max_epochs: int | None = None
 
     def __post_init__(self) -> None:
-        network_of(self.architecture, self.size or PRODUCTION_SIZE)
+        network_of(self.architecture, self.size or DEFAULT_SIZE)
         lineage(self.functional)
         for name, found, known in (
             ("functional", self.functional, FUNCTIONALS),
@@ -105,7 +105,7 @@ class TrainingPlan:
     @property
     def size_name(self) -> str:
         """Row of the table of sizes, or what stands in its place."""
-        return "foundation" if self.foundation is not None else self.size or PRODUCTION_SIZE
+        return "foundation" if self.foundation is not None else self.size or DEFAULT_SIZE
 
     @property
     def stages(self) -> tuple[str, ...]:

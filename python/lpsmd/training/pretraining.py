@@ -43,7 +43,8 @@ POSITION_TOLERANCE_A = 1e-4  # the same geometry, written and read once more
 class TeacherFit:
     """How the teacher's labels are changed, and how far from the DFT they stay on its training frames.
 
-    Energies are shifted by type, so that cells of any size and composition come to the zero of the DFT.
+    Energies are shifted by type, so that cells of any size come to the zero of the DFT, of the compositions that follow
+    from the labelled ones.
     """
 
     force_scale: float

@@ -10,8 +10,8 @@ from typing import Any
 from lpsmd.training.data import TrainingError
 
 ARCHITECTURES = ("nequip", "mace", "deepmd")
-#: The default, and what the models have that ship: docs/training.md has errors and cost of the others beside it.
-PRODUCTION_SIZE = "small"
+#: The size of the models that ship. docs/training.md has the measured errors and costs by which it was chosen.
+DEFAULT_SIZE = "small"
 
 #: What each architecture's own input calls its dimensions, and its cutoff in Angstrom.
 SIZES: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
