@@ -191,6 +191,7 @@ TRAJECTORY_A = 1e-6
 # ----- models that ship ------------------------------------------------------------------------------------
 # Test frames at 900 K; the rms of predicting no force is 0.7.
 SHIPPED_FORCE_RMS_EV_PER_A = {"nequip": 0.060, "mace": 0.060, "deepmd": 0.100}
+SHIPPED_FORCE_RMS_MISSED_EV_PER_A = {"nequip_hse06_2": 0.0602}  # misses the target, which its README says
 SHIPPED_ENERGY_RMS_EV_PER_ATOM = 0.003
 SHIPPED_MAX_FILE_MB = 6.0  # they ship with the package
 SHIPPED_MAX_STEP_MS = 30.0  # processor time at 52 atoms, start and warm-up included
