@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from lpsmd.ensemble import ConditionStatus, ReplicaOutcome, StudyStatus, Watcher
 from lpsmd.study import Condition
+from lpsmd.text import fixed_with_error
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -120,7 +121,7 @@ def d_text(entry: ConditionStatus) -> str:
         return "-"
     error = entry.D_half_interval_cm2_per_s
     relative = f" ({100 * error / entry.D_cm2_per_s:.1f} %)" if error and entry.D_cm2_per_s > 0 else ""
-    return f"{1e5 * entry.D_cm2_per_s:.3f} ± {1e5 * (error or 0.0):.3f}{relative}"
+    return fixed_with_error(1e5 * entry.D_cm2_per_s, None if error is None else 1e5 * error, least=3) + relative
 
 
 def status_table(status: StudyStatus) -> Table:

@@ -14,13 +14,13 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from lpsmd.across_conditions import ActivationEnergy, FunctionalComparison, activation_energies, compare_functionals
-from lpsmd.analysis.text import fixed_with_error
 from lpsmd.ensemble import Ensemble, FailureKind, ReplicaOutcome
 from lpsmd.ensemble.claim import versions
 from lpsmd.ensemble.files import read_text, write_atomically
 from lpsmd.ensemble.running import diffusion_options, give_buffers_back
 from lpsmd.errors import LpsmdError
 from lpsmd.study import Condition, ModelSpec, Study
+from lpsmd.text import fixed_with_error
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -296,7 +296,7 @@ def _row(label: str, entry: ConditionReport) -> list[str]:
     return [
         label,
         model.functional,
-        fixed_with_error(1e5 * d, 1e5 * error, least=2).replace("+-", "±"),
+        fixed_with_error(1e5 * d, 1e5 * error, least=2),
         f"{diffusion.fit_start_ps:g}-{diffusion.fit_end_ps:g}",
         _verdict(entry),
         f"{temperature:.0f}",

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from lpsmd.errors import LpsmdError
+from lpsmd.text import fixed_with_error
 
 if TYPE_CHECKING:
     from lpsmd.analysis import Diffusion
@@ -95,10 +96,7 @@ class R2:
     error: float | None
 
     def __str__(self) -> str:
-        # Here and not above: the package reads numpy and the compiled extension.
-        from lpsmd.analysis.text import fixed_with_error
-
-        return f"{self.value:.3f}" if self.error is None else fixed_with_error(self.value, self.error, least=3)
+        return fixed_with_error(self.value, self.error, least=3, sign="+-")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -28,8 +28,8 @@ from lpsmd.analysis import (
     window_scan,
     write_msd_csv,
 )
-from lpsmd.analysis.text import format_with_error
 from lpsmd.errors import LpsmdError
+from lpsmd.text import fixed_with_error, format_with_error
 from support.dumps import frame_text, rows_of, write_dump
 from tolerances import MSD_RELATIVE, RANDOM_WALK_D_STANDARD_ERRORS
 
@@ -316,6 +316,21 @@ def test_text_has_interval_window_and_verdict() -> None:
 )
 def test_format(value: float, error: float | None, text: str) -> None:
     assert format_with_error(value, error) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "text"),
+    [
+        (1.2345, 0.06, "1.23 ± 0.06"),
+        (1.2345, 0.004, "1.2345 ± 0.0040"),
+        (0.99674, 0.0002, "0.99674 ± 0.00020"),
+        (1.2345, 0.0, "1.23 ± 0.00"),
+        (1.2345, float("nan"), "1.23 ± nan"),
+        (1.2345, None, "1.23"),
+    ],
+)
+def test_fixed_decimals_follow_the_error(value: float, error: float | None, text: str) -> None:
+    assert fixed_with_error(value, error, least=2) == text
 
 
 def test_whole_framework(tmp_path: Path) -> None:

@@ -17,9 +17,9 @@ from lpsmd.analysis.estimators import jackknife
 from lpsmd.analysis.motion import Motion, describe_motion
 from lpsmd.analysis.msd import Msd
 from lpsmd.analysis.slopes import curve_slope, independent_slopes, window_data
-from lpsmd.analysis.text import format_with_error
 from lpsmd.analysis.verdict import Verdict
 from lpsmd.errors import LpsmdError
+from lpsmd.text import format_with_error
 
 _CM3_PER_A3 = 1e-24
 

@@ -25,10 +25,10 @@ from lpsmd.analysis.motion import Motion, describe_motion
 from lpsmd.analysis.msd import Drift, Msd, mean_squared_displacement
 from lpsmd.analysis.replicas import map_replicas, same_lags
 from lpsmd.analysis.structures import nested_labels, variance_components
-from lpsmd.analysis.text import format_with_error, short, without_nan
 from lpsmd.analysis.trajectory import Trajectory
 from lpsmd.analysis.verdict import Evidence, Remedy, Verdict, judge
 from lpsmd.errors import LpsmdError
+from lpsmd.text import format_with_error, short, without_nan
 
 #: 1 Angstrom^2/ps = 1e-16 cm^2 / 1e-12 s
 CM2_PER_S_IN_A2_PER_PS = 1e-4

@@ -13,9 +13,9 @@ from lpsmd.analysis.covariance import line_weights
 from lpsmd.analysis.estimators import student_interval
 from lpsmd.analysis.msd import Msd, mean_squared_displacement
 from lpsmd.analysis.replicas import same_lags
-from lpsmd.analysis.text import short
 from lpsmd.analysis.trajectory import Trajectory
 from lpsmd.errors import LpsmdError
+from lpsmd.text import short
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,9 +9,9 @@ from typing import Any
 
 from lpsmd.analysis.diffusion import Diffusion
 from lpsmd.analysis.distributions import student_half_interval
-from lpsmd.analysis.text import short
 from lpsmd.analysis.verdict import Verdict
 from lpsmd.errors import LpsmdError
+from lpsmd.text import short
 
 #: Beyond this no one plans.
 MAX_REPLICAS = 100_000_000

@@ -22,6 +22,7 @@ from lpsmd.analysis.motion import local_exponent
 from lpsmd.analysis.replicas import mean_over_replicas
 from lpsmd.analysis.tables import ModelResult
 from lpsmd.errors import LpsmdError
+from lpsmd.text import fixed_with_error
 
 # Okabe and Ito's palette, told apart by colour-blind readers too, and on paper by the line styles
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -97,16 +98,17 @@ def plot_exponent(result: ModelResult, *, ax: Axes | None = None) -> Axes:
     ax.plot(times, exponents, color=_COLOUR, marker="o", markersize=3.5, linewidth=1.4)
     motion, found = result.diffusion.motion, result.diffusion
     centre = math.sqrt(found.fit_start_ps * found.fit_end_ps)
+    half = motion.exponent_half_interval
     ax.errorbar(
         [centre],
         [motion.exponent],
         xerr=[[centre - found.fit_start_ps], [found.fit_end_ps - centre]],
-        yerr=None if motion.exponent_half_interval is None else [motion.exponent_half_interval],
+        yerr=None if half is None else [half],
         color=_FOUND,
         marker="s",
         markersize=5,
         capsize=3,
-        label=f"over the window: {_plus_minus(motion.exponent, motion.exponent_half_interval)}: {found.verdict}",
+        label=f"over the window: {fixed_with_error(motion.exponent, half, least=2)}: {found.verdict}",
     )
     _log_time(ax)
     ax.set_ylabel(r"local exponent $\beta$ = d ln MSD / d ln t")
@@ -240,7 +242,7 @@ def plot_arrhenius(
     inverse = np.linspace(1000.0 / max(temperatures), 1000.0 / min(temperatures), 200)
     band = [fit.extrapolate(1000.0 / x) for x in inverse]
     low, high = np.array([[p.low_cm2_per_s, p.high_cm2_per_s] for p in band]).T
-    label = f"$E_a$ = {_plus_minus(fit.activation_energy_eV, fit.activation_energy_half_interval_eV, 3)} eV"
+    label = f"$E_a$ = {fixed_with_error(fit.activation_energy_eV, fit.activation_energy_half_interval_eV, least=3)} eV"
     line = f"{label} ({100 * fit.confidence:g} %)" + ("" if fit.is_straight else ": not one straight line")
     ax.plot(inverse, [p.D_cm2_per_s for p in band], color=_COLOUR, linewidth=1.4, label=line)
     ax.fill_between(inverse, low, high, color=_COLOUR, alpha=0.15, linewidth=0)
@@ -391,10 +393,6 @@ def _log_time(ax: Axes) -> None:
 def _value(result: ModelResult) -> str:
     """``(1.2 ± 0.5)e-5 cm²/s (95 %, n = 4)``."""
     return result.diffusion.value_text.replace("+-", "±").replace("cm^2", "cm$^2$")
-
-
-def _plus_minus(value: float, half: float | None, digits: int = 2) -> str:
-    return f"{value:.{digits}f}" + ("" if half is None else f" ± {half:.{digits}f}")
 
 
 def _scale(D_cm2_per_s: float) -> tuple[float, str]:

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from lpsmd.analysis.msd import Msd
 from lpsmd.analysis.structures import nested_labels, structure_means
-from lpsmd.analysis.text import short
 from lpsmd.errors import LpsmdError
+from lpsmd.text import short
 
 Entry = TypeVar("Entry")
 Found = TypeVar("Found")

@@ -21,8 +21,8 @@ from lpsmd.analysis.msd import Msd
 from lpsmd.analysis.planning import Plan, plan, plan_to_dict
 from lpsmd.analysis.tables import Cell
 from lpsmd.analysis.tensor import DiffusionTensor, diffusion_tensor, tensor_to_dict
-from lpsmd.analysis.text import short, without_nan
 from lpsmd.errors import LpsmdError
+from lpsmd.text import short, without_nan
 
 _log = logging.getLogger(__name__)
 

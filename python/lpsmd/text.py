@@ -21,10 +21,12 @@ def format_with_error(value: float, error: float | None) -> str:
     return f"({value / 10.0**power:.{digits}f} +- {scaled:.{digits}f}){ending}"
 
 
-def fixed_with_error(value: float, error: float, *, least: int) -> str:
-    """``0.996 +- 0.001``: in `least` decimals, or as many more as the error needs not to round to nothing."""
-    decimals = least if error <= 0.0 or error >= 0.5 * 10.0**-least else 1 - math.floor(math.log10(error))
-    return f"{value:.{decimals}f} +- {error:.{decimals}f}"
+def fixed_with_error(value: float, error: float | None, *, least: int, sign: str = "±") -> str:
+    """``0.996 ± 0.001``: in `least` decimals, or as many more as the error needs not to round to nothing."""
+    if error is None:
+        return f"{value:.{least}f}"
+    decimals = 1 - math.floor(math.log10(error)) if 0.0 < error < 0.5 * 10.0**-least else least
+    return f"{value:.{decimals}f} {sign} {error:.{decimals}f}"
 
 
 def short(value: float) -> str:
