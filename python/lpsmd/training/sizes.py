@@ -79,7 +79,8 @@ class Schedule:
 
 
 #: By what a stage learns and starts from: the teacher's frames; labels, from random weights or from pretrained ones
-#: (the teacher's, a foundation model's); another functional's labels, from the weights of the first.
+#: (the teacher's, a foundation model's); another functional's labels, from the weights of the first: short, since a
+#: longer stage drifts away from these and loses the difference of the two (docs/training.md).
 SCHEDULES: Mapping[str, Mapping[str, Schedule]] = {
     "nequip": {
         "teacher": Schedule(epochs=100, batch_size=1, learning_rate=0.02, final_learning_rate=1e-3),
