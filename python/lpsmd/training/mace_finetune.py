@@ -1,7 +1,7 @@
 """`mace_run_train` from given weights: a stage before, or a foundation model.
 
 The per-type energies that the new labels need with this network are found first: those that it has, and the error of
-its energies on the training frames, shared out as `lpsmd.training.data.energy_shifts_eV` does it. A foundation model
+its energies on the training frames, shared out as `lpsmd.training.data.shared_out_eV` does it. A foundation model
 counts its energies from other references than the labels, and HSE06 from others than PBE; without the change, the
 network would have to make up for electronvolts. Runs in the environment of the trainer, with the arguments of
 mace_run_train::

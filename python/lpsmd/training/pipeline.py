@@ -34,7 +34,7 @@ from lpsmd.training.plan import TrainingPlan
 from lpsmd.training.predict import read_predictions
 from lpsmd.training.pretraining import TEACHER_ELEMENTS, TeacherSet, teacher_set
 from lpsmd.training.record import describe, training_record
-from lpsmd.training.sizes import DEFAULT_SIZE, SCHEDULES, Schedule, cutoff_A, network_of
+from lpsmd.training.sizes import SCHEDULES, Schedule, cutoff_A, network_of
 from lpsmd.training.stages import Outcome, Tools, Watcher, run_stage, stage_key
 from lpsmd.training.trainers import Stage
 
@@ -163,7 +163,7 @@ def _stage(
     """A stage in the folder that belongs to its input and no other."""
     train, validation = _sets(name, dataset, teacher)
     first = dataset.part(plan.stages[0] if teacher is None else plan.stages[1], "train")
-    network = {} if plan.foundation else network_of(plan.architecture, plan.size or DEFAULT_SIZE)
+    network = {} if plan.foundation else network_of(plan.architecture, plan.size_name)
     neighbors, limits = _neighbors(plan, network, dataset, teacher, [*train, *validation])
     start = before[-1][1].weights if before else plan.foundation
     stage = Stage(

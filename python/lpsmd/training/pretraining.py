@@ -130,7 +130,7 @@ def fit_teacher(teacher: Sequence[Atoms], dft: Sequence[Atoms]) -> TeacherFit:
     .. math:: s = \frac{\sum F_\mathrm{DFT} \cdot F_\mathrm{teacher}}{\sum F_\mathrm{teacher}^2}, \qquad
               \sum_\mathrm{atoms} E_\mathrm{type} \approx E_\mathrm{DFT} - s E_\mathrm{teacher}
 
-    the energies of the types as in `lpsmd.training.data.energy_shifts_eV`.
+    the energies of the types as in `lpsmd.training.data.shared_out_eV`.
 
     Raises
     ------
